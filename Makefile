@@ -51,10 +51,10 @@ bench: $(VENV)/ready ## from push to key; operators with 2,000 dead letters; how
 	$(RUN) -m bench.dead_letters 2000
 	$(RUN) -m bench.gateway
 
-simulate: $(VENV)/ready ## the app over fakes, in virtual time, with everything failing: SEEDS=10000, then without each safeguard, then every kill and 500 examples; or one with SEED=n
+simulate: $(VENV)/ready ## the app over fakes, in virtual time, with everything failing: SEEDS=10000, then without each safeguard, then every kill, 500 examples and 10,000 teams; or one with SEED=n
 	@$(RUN) -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 	$(if $(SEED),,@$(RUN) -m tests.simulation --ablation)
-	$(if $(SEED),,@MERGEKEY_THOROUGH=1 $(RUN) -m pytest -q tests/stages/test_half_states.py tests/stages/test_odd_objects.py tests/settlement $(PURE))
+	$(if $(SEED),,@MERGEKEY_THOROUGH=1 $(RUN) -m pytest -q tests/stages/test_half_states.py tests/stages/test_odd_objects.py tests/stages/test_scale.py tests/settlement $(PURE))
 
 chaos: $(VENV)/ready ## kills, outages, throttling and wild webhooks against real processes: all, or ONLY="host bus", SEED=n
 	@$(RUN) -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))

@@ -91,7 +91,7 @@ def _conditions(conditions: Iterable[Row]) -> Table:
 
 
 def _granted(models: Iterable[Row]) -> Table:
-    table = _table("model", "tokens/min", "quota", "workspace", "note")
+    table = _table("model", "tokens/min", "quota", "workspace", "nodes", "price", "note")
     for model in models:
         quota = model["token_quota"]
         text = f"{_number(quota['tokens'])} {quota['period']}" if quota else "-"
@@ -101,10 +101,21 @@ def _granted(models: Iterable[Row]) -> Table:
                 _number(model["tokens_per_minute"]),
                 text,
                 model["instance_type"] or "shared",
+                *_gpus(model.get("gpus")),
                 _retirement(model),
             )
         )
     return table
+
+
+def _gpus(gpus: Row | None) -> tuple[str, str]:
+    """Nodes, and what they cost."""
+    if gpus is None:
+        return "-", "-"
+    nodes = "unknown" if gpus["nodes"] is None else _number(gpus["nodes"])
+    if gpus["per_hour"] is None:
+        return nodes, "-"
+    return nodes, f"{gpus['per_hour']} {gpus['currency']}/h, {gpus['per_month']} {gpus['currency']}/month"
 
 
 def _too_much(offer: Row) -> str:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from shared.catalog.capacity import Capacity
 
 
+_STYLES = {"failure": "red", "warning": "yellow", "notice": "cyan"}
+
+
 class Format(StrEnum):
     """The format of the output."""
 
@@ -149,7 +152,7 @@ def _print(problems: tuple[Problem, ...]) -> None:
         console.print(Text(visible(path), style="bold"))
         for problem in group:
             place = f"{problem.line}:{problem.column}"
-            style = "red" if problem.level == "failure" else "yellow"
+            style = _STYLES[problem.level]
             console.print(
                 Text.assemble(f"  {place:<8}", (problem.reason, style), f"  {visible(problem.message)}")
             )
@@ -166,7 +169,7 @@ def _annotate(problems: tuple[Problem, ...]) -> None:
             "title": problem.reason,
         }
         properties = ",".join(f"{key}={_property(value)}" for key, value in place.items())
-        command = "error" if problem.level == "failure" else "warning"
+        command = "error" if problem.level == "failure" else problem.level
         typer.echo(f"::{command} {properties}::{_data(problem.message)}")
 
 
@@ -201,7 +204,7 @@ def _property(text: str) -> str:
 
 def _summary(found: Review, requests: int) -> str:
     failed = failures(found.problems)
-    warnings = len(found.problems) - len(failed)
+    warnings = sum(problem.level == "warning" for problem in found.problems)
     more = f" and {counted(warnings, 'warning')}" if warnings else ""
     if not failed:
         return f"{counted(requests, 'request')}, no problems{more}."

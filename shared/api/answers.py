@@ -10,6 +10,7 @@ from shared.api.conditions import conditions
 from shared.api.records import (
     BackendState,
     Endpoints,
+    Gpus,
     Granted,
     GrantedModel,
     Grants,
@@ -25,6 +26,7 @@ from shared.api.team_view import TeamView
 from shared.branch.review import Review
 from shared.catalog.capacity import Capacity
 from shared.catalog.catalog import Catalog, CatalogModel
+from shared.catalog.workspace_checks import expected_nodes, node_cost
 from shared.inventory.differences import differences, plans_for_catalog
 from shared.inventory.snapshot import Snapshot
 from shared.marker import Marker, reader_of
@@ -33,6 +35,7 @@ from shared.requests.request import AccessRequest
 from shared.resources.actual import ActualBackend
 from shared.resources.backends import Backend
 from shared.resources.desired import Platform, compile_catalog
+from shared.resources.plan import known
 from shared.resources.unified_api import PATH
 
 
@@ -53,7 +56,7 @@ def team_record(view: TeamView, platform: Platform, commit: str) -> TeamRecord:
         withdrawn=None
         if view.withdrawn is None
         else Withdrawal(view.withdrawn, view.withdrawn + view.times.grace),
-        granted=None if found.request is None else _granted(found.request, view.catalog, platform),
+        granted=None if found.request is None else _granted(found.request, view, platform),
         conditions=parts,
         problems=found.problems,
     )
@@ -93,15 +96,12 @@ def _grants(capacity: Capacity, with_shares: bool) -> Grants:
     return Grants(capacity.capacity, capacity.limit, capacity.total, capacity.unlimited, shares)
 
 
-def _granted(request: AccessRequest, catalog: Catalog | None, platform: Platform) -> Granted:
+def _granted(request: AccessRequest, view: TeamView, platform: Platform) -> Granted:
     return Granted(
         display_name=request.display_name,
         owner=request.owner,
         cost_center=request.cost_center,
-        models=tuple(
-            _model(access, catalog.model(access.name) if catalog else None, platform)
-            for access in request.models
-        ),
+        models=tuple(_model(access, view, platform) for access in request.models),
         tokens_per_minute=request.tokens_per_minute,
         daily_token_quota=request.daily_token_quota,
         data_classification=request.data_classification,
@@ -114,7 +114,8 @@ def _granted(request: AccessRequest, catalog: Catalog | None, platform: Platform
     )
 
 
-def _model(access: ModelAccess, model: CatalogModel | None, platform: Platform) -> GrantedModel:
+def _model(access: ModelAccess, view: TeamView, platform: Platform) -> GrantedModel:
+    model = view.catalog.model(access.name) if view.catalog else None
     base = f"{platform.gateway_url}/{PATH}/deployments/{quote(access.name, safe='')}"
     retirement = model.retirement if model else None
     return GrantedModel(
@@ -127,7 +128,21 @@ def _model(access: ModelAccess, model: CatalogModel | None, platform: Platform) 
         embeddings_url=f"{base}/embeddings",
         retires_on=retirement.on if retirement else None,
         successor=retirement.successor if retirement else None,
+        gpus=_gpus(access, view),
     )
+
+
+def _gpus(access: ModelAccess, view: TeamView) -> Gpus | None:
+    """What the cluster says of a workspace comes before what the tables say."""
+    catalog, size = view.catalog, access.instance_type
+    model = catalog.model(access.name) if catalog else None
+    setup = catalog.setup(model) if catalog and model else None
+    if catalog is None or setup is None or size is None:
+        return None
+    existing = known(view.actual.workspaces.workspaces, ())
+    seen = next((each.nodes for each in existing if each.name == names.workspace(access.name)), 0)
+    found = node_cost(seen or expected_nodes(setup, size), catalog.node_price.get(size))
+    return Gpus(found.nodes, found.per_hour, found.per_month, catalog.currency)
 
 
 def _offer(model: CatalogModel, grants: Grants, overcommitted: bool) -> Offer:

@@ -19,9 +19,21 @@ from shared.resources.backends import PoolMember
 
 
 @dataclass(frozen=True, slots=True)
+class Gpus:
+    """The GPU nodes of a workspace, None where their number is unknown: what KAITO takes, or will take. Their
+    price in an hour and in a month of 730 hours is in `currency`; None where the catalogue has none.
+    """
+
+    nodes: int | None
+    per_hour: Decimal | None
+    per_month: Decimal | None
+    currency: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class GrantedModel:
     """A model that a team may call, and its URLs. `retires_on` is the last day on which it is served, and
-    `successor` the model to use afterwards.
+    `successor` the model to use afterwards. `gpus` are those of the team's own workspace; None without one.
     """
 
     name: str
@@ -33,6 +45,7 @@ class GrantedModel:
     embeddings_url: str
     retires_on: date | None
     successor: str | None
+    gpus: Gpus | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ One team is read by itself, several teams by lists. The caller decides by `Audie
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -285,13 +285,16 @@ def _team_on_branch(
     paths = {*request_paths_of(branch.tree, found.team, branch.paths)} | (
         {app.paths.catalog} if found.files == "no_catalogue" else set()
     )
-    problems = tuple(
-        sorted({*(problem for problem in branch.reviewed.problems if problem.path in paths), *more})
-    )
+    problems = tuple(sorted({*(each for each in branch.reviewed.problems if _is_shown(each, paths)), *more}))
     blob = branch.tree[found.path].blob if found.path in branch.tree else ""
     return TeamOnBranch(
         found.team, found.files, found.access(held=held), found.path, blob, found.request, problems
     )
+
+
+def _is_shown(problem: Problem, paths: Container[str]) -> bool:
+    """The record says itself what its workspaces cost."""
+    return problem.path in paths and problem.level != "notice"
 
 
 async def _recheck_beside_all(app: App, view: TeamView, record: TeamRecord, at: _Lookup) -> TeamRecord:

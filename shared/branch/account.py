@@ -11,7 +11,7 @@ files name then count with the largest amount that a team may have.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -20,7 +20,13 @@ from shared.app import App
 from shared.branch.missing_teams import our_products
 from shared.branch.platform_checks import read_supported_catalog
 from shared.branch.review import KEPT, read
-from shared.catalog.capacity import ExistingWorkspaces, Grants
+from shared.catalog.capacity import (
+    ExistingNodes,
+    ExistingWorkspaces,
+    Grants,
+    is_dedicated,
+    nodes_of_grant,
+)
 from shared.catalog.catalog import Catalog
 from shared.catalog.reservation import Account, Share
 from shared.errors import KindNotServed
@@ -73,7 +79,8 @@ async def account_of(
     shares = await _shares(app, files, counted, unmanaged)
     # Of neither does a stage of ours write a product, whatever the request says.
     kept = unmanaged | {team for team, product in counted.items() if product.marker and product.marker.newer}
-    return Account(shares, await _existing_workspaces(app, files.catalog, seen), kept)
+    there, nodes = await _existing_workspaces(app, files.catalog, seen)
+    return Account(shares, there, kept, nodes)
 
 
 async def _shares(
@@ -198,20 +205,45 @@ def _at_the_ceiling(app: App, files: RequestFiles, team: str) -> Grants:
         read(path, content, files.catalog, app.paths.requests).tokens
         for path, content in files.of(team).items()
     ]
-    return {model: 0 if tokens == 0 else None for tokens_of in asked for model, tokens in tokens_of.items()}
+    return {
+        model: tokens if is_dedicated(tokens) else None
+        for tokens_of in asked
+        for model, tokens in tokens_of.items()
+    }
 
 
-async def _existing_workspaces(app: App, catalog: Catalog, seen: KnownObjects) -> ExistingWorkspaces:
-    """By model, the teams that have a workspace for it. It costs one list of the cluster, where a model may
-    have dedicated workspaces.
+async def _existing_workspaces(
+    app: App, catalog: Catalog, seen: KnownObjects
+) -> tuple[ExistingWorkspaces, ExistingNodes]:
+    """By model, the teams that have a workspace for it, and the nodes of each. It costs one list of the
+    cluster, where a model may have dedicated workspaces.
     """
     dedicated = [model.name for model in catalog.models if model.dedicated is not None]
     if not dedicated or app.cluster is None:
-        return {}
+        return {}, {}
     workspaces = await _listed(app.cluster) if seen.workspaces is None else seen.workspaces
     if isinstance(workspaces, Unread):
-        return await _not_seen_gone(app, app.cluster, dedicated, seen.products)
-    return {model: _teams_with(names.workspace(model), workspaces) for model in dedicated}
+        return await _not_seen_gone(app, app.cluster, dedicated, seen.products), {}
+    there = {model: _teams_with(names.workspace(model), workspaces) for model in dedicated}
+    return there, dict(_nodes(catalog, workspaces))
+
+
+def _nodes(
+    catalog: Catalog, workspaces: Mapping[str, Sequence[Workspace]]
+) -> Iterator[tuple[tuple[str, str], int]]:
+    """By model and team, what the tables or the cluster say, the larger of both."""
+    models = {names.workspace(model.name): model.name for model in catalog.models if model.dedicated}
+    for namespace, found in workspaces.items():
+        team = names.team_named_in(namespace)
+        for each in found if team is not None else ():
+            model = models.get(each.name)
+            if team is not None and model is not None:
+                yield (model, team), _nodes_of(catalog, model, each)
+
+
+def _nodes_of(catalog: Catalog, model: str, found: Workspace) -> int:
+    size = found.fixed.get("instanceType")
+    return max(nodes_of_grant(catalog, model, str(size) if size else 0), found.nodes)
 
 
 async def _listed(cluster: Cluster) -> Mapping[str, Sequence[Workspace]] | Unread:
@@ -232,7 +264,9 @@ async def _not_seen_gone(
     # The grants are unknown where Git has lost the request.
     had = {marker.team: grants for marker, grants in zip(leaving, asked, strict=True)}
     return {
-        model: frozenset(team for team, grants in had.items() if grants is None or grants.get(model) == 0)
+        model: frozenset(
+            team for team, grants in had.items() if grants is None or is_dedicated(grants.get(model))
+        )
         for model in dedicated
     }
 

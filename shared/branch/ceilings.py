@@ -15,6 +15,9 @@ from shared.resources.project import MAX_PROJECTS
 
 #: Of one Azure subscription: https://learn.microsoft.com/azure/role-based-access-control/troubleshoot-limits
 MAX_ASSIGNMENTS = 4_000
+#: Of an AKS cluster. KAITO's provisioner makes one for each node:
+#: https://learn.microsoft.com/azure/aks/quotas-skus-regions
+MAX_POOLS = 100
 #: The secrets of a team that its group may read, by one role assignment each; one more is for its project.
 _SECRETS = 3
 
@@ -91,3 +94,26 @@ def _full(tier: Tier, taken: _Usage, more: _Usage) -> str | None:
             f"one for its playground; {taken.assignments:,} are asked for"
         )
     return None
+
+
+def beyond_pools(
+    asked: Mapping[str, tuple[str, int]], taken: Mapping[str, int], others: int
+) -> Iterator[tuple[str, str]]:
+    """The paths of the requests that need more agent pools than are left, each with a message. `asked` has
+    the team and the GPU nodes that its workspaces will take, `taken` by team those in force, one pool each.
+    Teams that do not grow come first, then those that have some, then by name.
+    """
+    grows = {path: nodes - taken.get(team, 0) for path, (team, nodes) in asked.items()}
+    total = others + sum(taken.values())
+    for path in sorted(
+        asked, key=lambda path: (grows[path] > 0, asked[path][0] not in taken, asked[path][0])
+    ):
+        if grows[path] > 0 and total + grows[path] > MAX_POOLS:
+            yield (
+                path,
+                f"A cluster has at most {MAX_POOLS} agent pools, one for each GPU node: this request needs "
+                f"{grows[path]} more, and {total} are taken",
+            )
+        else:
+            # A pool that is given back is free when the node is gone.
+            total += max(grows[path], 0)

@@ -118,6 +118,7 @@ async def _with_account(
         known_paths=baseline.known_paths | in_force,
         in_force=account.in_force,
         workspaces=account.workspaces,
+        nodes=account.nodes,
         unmanaged=account.kept,
         usage=_usage(app, baseline, seen),
     )

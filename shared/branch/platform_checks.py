@@ -32,7 +32,8 @@ PlatformCheck = Callable[[Catalog], Iterator[PlatformProblem]]
 @lru_cache(maxsize=64)
 def read_supported_catalog(path: str, content: bytes, check: PlatformCheck | None) -> ParsedCatalog:
     """The catalogue in a file's content, if the check finds no problems. Never raises; returns all problems
-    at once.
+    at once. Beside the faults of workspaces the catalogue is in force: no other team may have to wait for
+    them to be mended.
 
     Every push, stage and sweep reads the same few catalogues, and reading one takes most of a webhook's time:
     the results are cached.
@@ -45,9 +46,15 @@ def read_supported_catalog(path: str, content: bytes, check: PlatformCheck | Non
     return ParsedCatalog(
         None,
         capped(
-            document.problem(_with_index(document, where), reason, message)
-            for where, reason, message in found
+            [
+                *evaluation.problems,
+                *(
+                    document.problem(_with_index(document, where), reason, message)
+                    for where, reason, message in found
+                ),
+            ]
         ),
+        evaluation.faults,
     )
 
 

@@ -18,18 +18,30 @@ from shared.branch.retirement import (
     retirement_warnings,
 )
 from shared.branch.states import SOON
-from shared.branch.tool_calls import tool_call_warnings
+from shared.branch.tool_calls import tool_call_notices
+from shared.branch.workspace_review import (
+    InForce,
+    above_pools,
+    catalog_problems,
+    costs,
+    impossible_workspaces,
+    shared_costs,
+    shared_pool_problems,
+)
 from shared.catalog.capacity import (
     Allocation,
     Capacity,
+    ExistingNodes,
     ExistingWorkspaces,
     Grants,
     allocate,
     metered,
+    nodes_of_grant,
     over_allocated,
 )
 from shared.catalog.catalog import Catalog, ParsedCatalog
 from shared.documents.problem import START, Position, Problem, failures, listed, problem_at, quote
+from shared.documents.problem import counted as number
 from shared.git import NOT_REGULAR, SYMBOLIC_LINK
 from shared.requests.paths import RequestPaths, catalog_near_miss, encloses
 from shared.requests.request import AccessRequest, ParsedRequest, read_request
@@ -59,6 +71,7 @@ class Baseline:
     - `workspaces`: the dedicated workspaces that exist.
     - `unmanaged`: teams whose name an unmanaged product has. They keep the grants in force, whatever they
       request.
+    - `nodes`: the GPU nodes of those. `catalog`: the catalogue before, where it is known.
     - `usage`: the numbers of objects in the platform's services, if known.
     - `today` (UTC): requests whose last day is over do not count against capacities and totals. None: all of
       them count.
@@ -70,12 +83,20 @@ class Baseline:
     unmanaged: frozenset[str] = frozenset()
     usage: PlatformUsage | None = None
     today: date | None = None
+    nodes: ExistingNodes = field(default_factory=dict)
+    catalog: ParsedCatalog | None = None
+
+    @property
+    def of_workspaces(self) -> InForce:
+        """What the review of workspaces needs of it."""
+        return InForce(self.in_force, self.workspaces, self.nodes, self.catalog)
 
 
 NO_BASELINE = Baseline()
 
-#: The reasons for which a valid request is refused because other teams have what it asks for.
-BEYOND_WHAT_IS_LEFT = frozenset({"AboveCapacity", "AboveCeiling", "PlatformFull"})
+#: The reasons for which a request that is valid by itself is refused beside what is in force: other teams
+#: have what it asks for, or it asks anew for a workspace that KAITO does not make.
+BEYOND_WHAT_IS_LEFT = frozenset({"AboveCapacity", "AboveCeiling", "PlatformFull", "WorkspaceImpossible"})
 
 #: Cached, because the same files are evaluated again and again, and reading one takes milliseconds.
 KEPT = 32_768
@@ -134,7 +155,7 @@ def current_grants(
         if _is_over(read(path, files[path].content, found.catalog, paths).request, Baseline(today=today))
     }
     teams = {team: tokens[path] for path in tokens.keys() - over if (team := paths.team_of(path)) is not None}
-    return Baseline(frozenset(tokens), teams, today=today)
+    return Baseline(frozenset(tokens), teams, today=today, catalog=_catalog(files, catalog_path, None))
 
 
 def review(
@@ -155,7 +176,7 @@ def review(
         evaluations = _read_all(texts, catalog.catalog, paths, frozenset(still_used))
     problems = [
         *_misplaced(files, paths, catalog_path),
-        *catalog.problems,
+        *catalog_problems(catalog, baseline.of_workspaces),
         *removal_problems(still_used, catalog_path),
         *(problem for evaluation in evaluations.values() for problem in evaluation.problems),
         *_second_files(evaluations, baseline.known_paths, paths),
@@ -211,6 +232,8 @@ class _Evaluated:
 def _evaluate_together(evaluated: _Evaluated, problems: list[Problem], baseline: Baseline) -> Review:
     """Evaluate the requests together, with a valid catalogue."""
     counted = _counted(evaluated.evaluations, baseline)
+    current = {path: evaluated.evaluations[path] for path in counted.values()}
+    problems.extend(impossible_workspaces(evaluated.catalog, current, baseline.of_workspaces))
     refused = {problem.path for problem in failures(problems)}
     refused |= {
         problem.path
@@ -219,12 +242,15 @@ def _evaluate_together(evaluated: _Evaluated, problems: list[Problem], baseline:
     allocation = _allocate(evaluated, counted, baseline, refused)
     problems.extend(_above_capacity(evaluated, counted, allocation))
     problems.extend(_above_totals(evaluated, counted, allocation))
+    problems.extend(_above_node_totals(evaluated, counted, allocation))
     problems.extend(_over_allocation_warnings(allocation, evaluated.catalog_path))
     above_limits = list(_above_platform_limits(_without(evaluated.evaluations, problems), baseline))
     problems.extend(above_limits)
+    problems.extend(_above_pools(evaluated, problems, baseline))
     accepted = _without(evaluated.evaluations, problems)
     problems.extend(retirement_warnings(accepted, evaluated.catalog))
-    problems.extend(tool_call_warnings(accepted, evaluated.catalog))
+    problems.extend(tool_call_notices(accepted, evaluated.catalog))
+    problems.extend(_costs(evaluated, accepted, baseline))
     requests = {
         path: evaluation.request
         for path, evaluation in sorted(accepted.items())
@@ -249,6 +275,30 @@ def _evaluate_together(evaluated: _Evaluated, problems: list[Problem], baseline:
         bool(bounded),
         _overcommitted(allocation),
     )
+
+
+def _above_pools(evaluated: _Evaluated, problems: Iterable[Problem], baseline: Baseline) -> Iterator[Problem]:
+    """By the requests that are not refused for another reason; a team whose product is of others keeps what
+    it has.
+    """
+    asked = {
+        path: each
+        for path, each in _without(evaluated.evaluations, problems).items()
+        if each.team not in baseline.unmanaged and not _is_over(each.request, baseline)
+    }
+    yield from shared_pool_problems(evaluated.catalog, evaluated.catalog_path)
+    yield from above_pools(evaluated.catalog, asked, baseline.of_workspaces)
+
+
+def _costs(
+    evaluated: _Evaluated, accepted: Mapping[str, ParsedRequest], baseline: Baseline
+) -> Iterator[Problem]:
+    """What new workspaces cost. The platform's own are told where the catalogue before is known, and where
+    nothing is.
+    """
+    yield from costs(evaluated.catalog, accepted, baseline.of_workspaces)
+    if baseline.catalog is not None or baseline.usage is None:
+        yield from shared_costs(evaluated.catalog, evaluated.catalog_path, baseline.of_workspaces)
 
 
 def _above_platform_limits(accepted: Mapping[str, ParsedRequest], baseline: Baseline) -> Iterator[Problem]:
@@ -376,7 +426,7 @@ def _allocate(
         for team, path in counted.items()
         if path in refused or _ends_soon(evaluations[path].request, baseline)
     }
-    return allocate(evaluated.catalog, asked, baseline.in_force, baseline.workspaces, holding)
+    return allocate(evaluated.catalog, asked, baseline.in_force, baseline.workspaces, holding, baseline.nodes)
 
 
 def _ends_soon(request: AccessRequest | None, baseline: Baseline) -> bool:
@@ -420,6 +470,21 @@ def _above_totals(
                 f"{allocation.workspaces[model].explain()}. Ask the platform team."
             )
             yield problem_at(path, place, "AboveCeiling", message)
+
+
+def _above_node_totals(
+    evaluated: _Evaluated, counted: Mapping[str, str], allocation: Allocation
+) -> Iterator[Problem]:
+    for team, models in allocation.rejected_nodes.items():
+        path = counted[team]
+        evaluation = evaluated.evaluations[path]
+        for model in models:
+            nodes = nodes_of_grant(evaluated.catalog, model, evaluation.tokens[model])
+            message = (
+                f"This request asks for a dedicated {quote(model)}, which takes {number(nodes, 'GPU node')}, "
+                f"and so many are not left. {allocation.workspaces[model].explain()}. Ask the platform team."
+            )
+            yield problem_at(path, evaluation.models_at[model], "AboveCeiling", message)
 
 
 def _overcommitted(allocation: Allocation) -> frozenset[str]:

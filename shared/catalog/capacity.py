@@ -7,29 +7,36 @@ whole while it fits. So the outcome depends on what is asked for and what is in 
 messages, and an admitted team stays admitted while the others' access is being written. Capacity that a
 growing request gives back of another model is free when the change is written. A model without a capacity is
 listed too, and never rejects a request. The dedicated workspaces of a model are granted by the same rule, one
-by one; an existing workspace counts until it is gone.
+by one, and their GPU nodes; an existing workspace counts until it is gone.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from math import floor
+from typing import Literal, TypeGuard
 
 from shared.catalog.catalog import Catalog, CatalogModel
+from shared.catalog.workspace_checks import expected_nodes
 from shared.documents.problem import quote
 
-#: Tokens per minute of a model's shared backends, by model: None for no bound, 0 for nothing of them, but a
-#: dedicated workspace.
-Grants = Mapping[str, int | None]
+#: Tokens per minute of a model's shared backends, by model, None for no bound; or, for nothing of them, but a
+#: dedicated workspace, its instance type, and 0 where that is unknown.
+Grant = int | str | None
+Grants = Mapping[str, Grant]
 
 #: By model, the teams in whose namespace a workspace for it is there.
 ExistingWorkspaces = Mapping[str, Set[str]]
+#: By model and team, the GPU nodes of such a workspace, where they are known.
+ExistingNodes = Mapping[tuple[str, str], int]
 
-#: A bounded quantity: the tokens per minute of a model, or (True) its dedicated workspaces.
-Meter = tuple[str, bool]
+NODES: Literal["nodes"] = "nodes"
+#: A bounded quantity: the tokens per minute of a model, (True) its dedicated workspaces, or the GPU nodes of
+#: those.
+Meter = tuple[str, bool | Literal["nodes"]]
 
 #: Teams that are named in one message.
 _NAMED = 20
@@ -66,6 +73,11 @@ class Capacity:
         """
         return None if self.limit is None else self.limit - self.total
 
+    @property
+    def is_over(self) -> bool:
+        """Whether more is granted than may be."""
+        return self.left is not None and self.left < 0
+
     def explain(self) -> str:
         """The share of each team, the largest first, of a model with a capacity."""
         assert self.left is not None
@@ -88,12 +100,14 @@ class Capacity:
 @dataclass(frozen=True, slots=True)
 class Workspaces:
     """One model: the number of dedicated workspaces for all teams together, and the teams that have one, by
-    name.
+    name. `nodes` are the GPU nodes of each, `total_nodes` how many all of them may take, None for no bound.
     """
 
     model: str
     total: int
     teams: tuple[str, ...]
+    total_nodes: int | None = None
+    nodes: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def left(self) -> int:
@@ -102,26 +116,49 @@ class Workspaces:
         """
         return self.total - len(self.teams)
 
+    @property
+    def nodes_left(self) -> int | None:
+        """The nodes that may still be taken, as `left`."""
+        return None if self.total_nodes is None else self.total_nodes - sum(self.nodes.values())
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there are more of them, or of their nodes, than may be."""
+        return self.left < 0 or (self.nodes_left is not None and self.nodes_left < 0)
+
     def explain(self) -> str:
-        """The teams that have one, for people."""
+        """The teams that have one, for people, and the nodes of each where those are bounded."""
         more = [f"{len(self.teams) - _NAMED} more teams"] if len(self.teams) > _NAMED else []
         holders = ", ".join([*self.teams[:_NAMED], *more]) or "no team has one"
-        return (
+        said = (
             f"All teams together may have {self.total} dedicated {quote(self.model)}: {holders}; "
             f"{max(self.left, 0)} are left"
+        )
+        return said if self.nodes_left is None else f"{said}. {self._explain_nodes(self.nodes_left)}"
+
+    def _explain_nodes(self, left: int) -> str:
+        """The most first."""
+        rows = sorted(self.nodes.items(), key=lambda row: (-row[1], row[0]))
+        more = [f"{len(rows) - _NAMED} more teams {sum(nodes for _, nodes in rows[_NAMED:]):,}"]
+        shown = [*(f"{team} {nodes:,}" for team, nodes in rows[:_NAMED]), *more[: len(rows) > _NAMED]]
+        return (
+            f"They may take {self.total_nodes or 0:,} GPU nodes: {', '.join(shown) or 'no team has any'}; "
+            f"{max(left, 0):,} are left"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Allocation:
     """Capacities and workspaces by model. `rejected` are, by team, the models of which it asks for too many
-    tokens, `rejected_workspaces` those of which it asks for one workspace too many.
+    tokens, `rejected_workspaces` those of which it asks for one workspace too many, `rejected_nodes` for too
+    many GPU nodes.
     """
 
     capacities: Mapping[str, Capacity]
     rejected: Mapping[str, tuple[str, ...]]
     workspaces: Mapping[str, Workspaces]
     rejected_workspaces: Mapping[str, tuple[str, ...]]
+    rejected_nodes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def allocate(
@@ -130,15 +167,16 @@ def allocate(
     in_force: Mapping[str, Grants],
     existing: ExistingWorkspaces | None = None,
     holding: Set[str] = frozenset(),
+    nodes: ExistingNodes | None = None,
 ) -> Allocation:
     """Allocate by what teams ask for and what is in force, both by team: a team that asks for nothing keeps
     its grants. The capacity that the teams in `holding` give back is not free, because their change may be
-    held.
+    held. `nodes` are those of the `existing` workspaces.
     """
-    limits, existing = limits_of(catalog), existing or {}
-    teams = {*asked, *in_force, *(team for there in existing.values() for team in there)}
-    before = _usage(catalog, {team: in_force.get(team, {}) for team in teams}, existing)
-    wanted = _usage(catalog, asked, existing)
+    limits, there = limits_of(catalog), Existing(catalog, existing or {}, nodes or {})
+    teams = {*asked, *in_force, *(team for found in there.workspaces.values() for team in found)}
+    before = _usage(catalog, {team: in_force.get(team, {}) for team in teams}, there)
+    wanted = _usage(catalog, asked, there)
     rejected = _rejected(wanted, before, limits, has_access=in_force.keys(), holding=holding)
     granted_now = {**in_force, **{team: grants for team, grants in asked.items() if team not in rejected}}
     return Allocation(
@@ -146,23 +184,57 @@ def allocate(
             model.name: _capacity(model, limits.get((model.name, False)), granted_now)
             for model in catalog.models
         },
-        rejected=_of_kind(rejected, dedicated=False),
-        workspaces={
-            model: _workspaces(model, total, granted_now, existing)
-            for (model, dedicated), total in limits.items()
-            if dedicated
-        },
-        rejected_workspaces=_of_kind(rejected, dedicated=True),
+        rejected=_of_kind(rejected, False),
+        workspaces=_all_workspaces(limits, granted_now, there),
+        rejected_workspaces=_of_kind(rejected, True),
+        rejected_nodes=_of_kind(rejected, NODES),
     )
 
 
-def _usage(
-    catalog: Catalog, grants: Mapping[str, Grants], existing: ExistingWorkspaces
-) -> dict[str, dict[Meter, int]]:
-    """By team, what its grants and its workspaces take of everything that is bounded."""
+def _all_workspaces(
+    limits: Mapping[Meter, int], granted_now: Mapping[str, Grants], there: Existing
+) -> dict[str, Workspaces]:
     return {
-        team: _with_existing(metered(catalog, granted), team, existing) for team, granted in grants.items()
+        model: _workspaces(model, total, granted_now, there)
+        for (model, kind), total in limits.items()
+        if kind is True
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Existing:
+    """The workspaces that are there, and their nodes."""
+
+    catalog: Catalog
+    workspaces: ExistingWorkspaces
+    nodes: ExistingNodes
+
+    def of(self, team: str) -> dict[Meter, int]:
+        """What those of a team take of everything that is bounded."""
+        nodes, limits = self.all_nodes(team), limits_of(self.catalog)
+        found: dict[Meter, int] = {(model, True): 1 for model in nodes}
+        found |= {(model, NODES): taken for model, taken in nodes.items() if (model, NODES) in limits}
+        return found
+
+    def all_nodes(self, team: str) -> dict[str, int]:
+        """By model, the nodes of those of a team."""
+        return {
+            model: self.nodes.get((model, team)) or _most_nodes(self.catalog, model)
+            for model, teams in self.workspaces.items()
+            if team in teams
+        }
+
+
+def _usage(catalog: Catalog, grants: Mapping[str, Grants], existing: Existing) -> dict[str, dict[Meter, int]]:
+    """By team, what its grants and its workspaces take of everything that is bounded. An existing workspace
+    occupies its GPUs, whatever is asked for.
+    """
+    return {team: larger(metered(catalog, granted), existing.of(team)) for team, granted in grants.items()}
+
+
+def larger(one: Mapping[Meter, int], other: Mapping[Meter, int]) -> dict[Meter, int]:
+    """The larger amount of each."""
+    return {meter: max(one.get(meter, 0), other.get(meter, 0)) for meter in {**one, **other}}
 
 
 def _rejected(
@@ -201,39 +273,66 @@ def _beyond(
 @lru_cache(maxsize=64)
 def limits_of(catalog: Catalog) -> Mapping[Meter, int]:
     """Everything that a catalogue bounds over all teams."""
-    tokens = {
+    limits: dict[Meter, int] = {
         (model.name, False): floor(model.capacity * catalog.over_commitment)
         for model in catalog.models
         if model.capacity is not None
     }
-    return tokens | {
-        (model.name, True): model.dedicated.total for model in catalog.models if model.dedicated is not None
-    }
+    for model in catalog.models:
+        if model.dedicated is not None:
+            limits[model.name, True] = model.dedicated.total
+        if model.dedicated is not None and model.dedicated.total_nodes is not None:
+            limits[model.name, NODES] = model.dedicated.total_nodes
+    return limits
 
 
 def metered(catalog: Catalog, grants: Grants) -> dict[Meter, int]:
     """The part of each bounded quantity that the grants take. A grant without a bound, from before the model
     had a capacity, takes a team's ceiling of today.
     """
-    found: dict[Meter, int] = {}
-    for model, own in limits_of(catalog):
-        if model in grants:
-            tokens = grants[model]
-            found[model, own] = (
-                int(tokens == 0) if own else ceiling(catalog, model) if tokens is None else tokens
-            )
+    found = {
+        (model, kind): _amount(catalog, model, kind, grants[model])
+        for model, kind in limits_of(catalog)
+        if model in grants
+    }
     return {meter: amount for meter, amount in found.items() if amount}
+
+
+def _amount(catalog: Catalog, model: str, kind: bool | Literal["nodes"], grant: Grant) -> int:
+    if kind is False:
+        tokens = ceiling(catalog, model) if grant is None else grant
+        return 0 if isinstance(tokens, str) else tokens
+    if not is_dedicated(grant):
+        return 0
+    return 1 if kind is True else nodes_of_grant(catalog, model, grant)
+
+
+def is_dedicated(grant: Grant) -> TypeGuard[int | str]:
+    """Whether it is a dedicated workspace."""
+    return grant == 0 or isinstance(grant, str)
+
+
+def nodes_of_grant(catalog: Catalog, model: str, grant: Grant) -> int:
+    """The GPU nodes of a dedicated workspace; where they are unknown, the most that it may take."""
+    found = catalog.model(model)
+    setup = None if found is None else catalog.setup(found)
+    nodes = expected_nodes(setup, grant) if setup is not None and isinstance(grant, str) else None
+    return nodes or _most_nodes(catalog, model)
+
+
+def _most_nodes(catalog: Catalog, model: str) -> int:
+    """The nodes of a workspace of which the instance type is unknown: the most of those that are allowed."""
+    found = catalog.model(model)
+    setup = None if found is None else catalog.setup(found)
+    if found is None or setup is None or found.dedicated is None:
+        return 1
+    return max(expected_nodes(setup, size) or 1 for size in found.dedicated.instance_types)
 
 
 def ceiling(catalog: Catalog, model: str) -> int:
     """The tokens per minute that one team may have of a model; its whole capacity when it has no ceiling."""
     found = catalog.model(model)
     return 0 if found is None else found.max_tokens_per_minute or found.capacity or 0
-
-
-def _with_existing(amounts: dict[Meter, int], team: str, existing: ExistingWorkspaces) -> dict[Meter, int]:
-    """An existing workspace occupies its GPU, whatever is asked for."""
-    return amounts | {(model, True): 1 for model, teams in existing.items() if team in teams}
 
 
 def _sum(amounts: Mapping[str, Mapping[Meter, int]]) -> Counter[Meter]:
@@ -243,10 +342,10 @@ def _sum(amounts: Mapping[str, Mapping[Meter, int]]) -> Counter[Meter]:
     return totals
 
 
-def _of_kind(rejected: Mapping[str, tuple[Meter, ...]], *, dedicated: bool) -> dict[str, tuple[str, ...]]:
-    found = {
-        team: tuple(model for model, own in meters if own is dedicated) for team, meters in rejected.items()
-    }
+def _of_kind(
+    rejected: Mapping[str, tuple[Meter, ...]], kind: bool | Literal["nodes"]
+) -> dict[str, tuple[str, ...]]:
+    found = {team: tuple(model for model, of in meters if of == kind) for team, meters in rejected.items()}
     return {team: models for team, models in found.items() if models}
 
 
@@ -258,20 +357,33 @@ def _capacity(model: CatalogModel, limit: int | None, granted_now: Mapping[str, 
     """A team that had no bound before the model had a capacity counts with the ceiling of today."""
     bound = None if limit is None else model.max_tokens_per_minute or model.capacity
     shares = {team: grants.get(model.name, 0) for team, grants in sorted(granted_now.items())}
-    bounded = {team: bound if tokens is None else tokens for team, tokens in shares.items()}
+    bounded = {
+        team: bound if tokens is None else tokens
+        for team, tokens in shares.items()
+        if not isinstance(tokens, str)
+    }
     return Capacity(
         model.name, model.capacity, limit, {team: tokens for team, tokens in bounded.items() if tokens != 0}
     )
 
 
-def _workspaces(
-    model: str, total: int, granted_now: Mapping[str, Grants], existing: ExistingWorkspaces
-) -> Workspaces:
-    asked = {team for team, grants in granted_now.items() if grants.get(model) == 0}
-    return Workspaces(model, total, tuple(sorted(asked | existing.get(model, frozenset()))))
+def _workspaces(model: str, total: int, granted_now: Mapping[str, Grants], existing: Existing) -> Workspaces:
+    """Empty grants take nothing: the teams that only have a workspace there have those."""
+    catalog, teams = existing.catalog, existing.workspaces.get(model, frozenset())
+    asked = {team for team, grants in granted_now.items() if is_dedicated(grants.get(model))}
+    amounts = _usage(catalog, {team: granted_now.get(team, {}) for team in asked | teams}, existing)
+    return Workspaces(
+        model,
+        total,
+        tuple(sorted(asked | teams)),
+        limits_of(catalog).get((model, NODES)),
+        {team: found[model, NODES] for team, found in amounts.items() if (model, NODES) in found},
+    )
 
 
 def over_allocated(allocation: Allocation) -> Iterator[Capacity | Workspaces]:
-    """The models of which more is in force than may be granted: their capacity, or the total, was lowered."""
+    """The models of which more is in force than may be granted: their capacity, the total, or that of the
+    nodes, was lowered.
+    """
     both: list[Capacity | Workspaces] = [*allocation.capacities.values(), *allocation.workspaces.values()]
-    return (each for each in both if each.left is not None and each.left < 0)
+    return (each for each in both if each.is_over)

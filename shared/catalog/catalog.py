@@ -10,9 +10,10 @@ from decimal import Decimal
 from pydantic import ValidationError
 
 from shared import names
-from shared.catalog.catalog_schema import USUAL_CLASSES, CatalogSchema, ModelSchema
-from shared.catalog.cross_checks import cross_field_checks
+from shared.catalog.catalog_schema import USUAL_CLASSES, CatalogSchema, DedicatedSchema, ModelSchema
+from shared.catalog.cross_checks import cross_field_checks, workspace_faults
 from shared.catalog.terms import PRESET_NAME, WRITTEN_NAME, Classification, Provider
+from shared.catalog.workspace_checks import Setup
 from shared.documents.problem import Problem, capped
 from shared.documents.strict_yaml import read_bytes
 from shared.documents.validation_messages import explain
@@ -26,12 +27,13 @@ class Dedicated:
 
     `instance_types`: Azure VM sizes, the default first. `per_team`: how many dedicated workspaces, of any
     model, a team may have when one of them is of this model. `total`: how many of this model all teams
-    together may have.
+    together may have, and `total_nodes`: how many GPU nodes those may take, None for no bound.
     """
 
     instance_types: tuple[str, ...]
     per_team: int
     total: int
+    total_nodes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +101,9 @@ class CatalogModel:
     Hugging Face token that its preset needs; `max_nodes`: the most GPU nodes that one of its workspaces may
     take, None when the catalogue does not say; `context`: the longest that its workspaces serve, in
     tokens, None for what the release does; `tool_parser`: how they read calls of tools, None for what the
-    preset does; `named`: what its workspaces call the model, None where that is the preset's own name, and
-    `name_is_written` whether their configuration tells them. `cached`, `screened`: whether answers are kept
+    preset does; `benchmark`: whether KAITO measures it when they start; `named`: what its workspaces call the
+    model, None where that is the preset's own name, and `name_is_written` whether their configuration tells
+    them. `cached`, `screened`: whether answers are kept
     by meaning, and prompts pass the content safety service.
     """
 
@@ -120,6 +123,7 @@ class CatalogModel:
     access_secret: str | None = None
     max_nodes: int | None = None
     context: int | None = None
+    benchmark: bool = True
     tool_parser: str | None = None
     named: str | None = None
     name_is_written: bool = False
@@ -178,7 +182,8 @@ class EntraTokens:
 class Catalog:
     """All models on offer, sorted by name. `over_commitment`: how much more than a model's capacity may be
     granted in sum. `kaito`: the release of KAITO that it names, None when it names none. `node_price`: what a
-    node costs in an hour, by its instance type.
+    node costs in an hour, by its instance type. `pools_taken`: the agent pools of the cluster that are not
+    KAITO's.
 
     Equal to itself only: it is read once, and much is remembered by it.
     """
@@ -192,11 +197,20 @@ class Catalog:
     origins: tuple[str, ...] = ()
     kaito: Release | None = None
     node_price: Mapping[str, Decimal] = field(default_factory=dict)
+    pools_taken: int = 0
 
     @property
     def has_workspaces(self) -> bool:
         """Whether KAITO runs any of its models on nodes of the cluster."""
         return any(model.shared or model.dedicated for model in self.models)
+
+    def setup(self, model: CatalogModel) -> Setup | None:
+        """What the workspaces of a model run; None for a model without a preset."""
+        if model.preset is None:
+            return None
+        return Setup(
+            self.kaito or DEFAULT_RELEASE, model.preset, model.context, model.max_nodes, model.benchmark
+        )
 
     def model(self, name: str) -> CatalogModel | None:
         """The model of that name, None when it is not on offer."""
@@ -205,10 +219,13 @@ class Catalog:
 
 @dataclass(frozen=True, slots=True)
 class ParsedCatalog:
-    """The catalogue, or None and its problems."""
+    """The catalogue, or None; and its problems. Beside `faults` the rest is valid: they are the problems of
+    workspaces that are written there and that KAITO does not make, each with the name of its model.
+    """
 
     catalog: Catalog | None
     problems: tuple[Problem, ...]
+    faults: tuple[tuple[str, Problem], ...] = ()
 
 
 def read_catalog(path: str, content: bytes) -> ParsedCatalog:
@@ -221,9 +238,9 @@ def read_catalog(path: str, content: bytes) -> ParsedCatalog:
     except ValidationError as error:
         problems.extend(explain(error, CatalogSchema, document))
     problems.extend(cross_field_checks(document))
-    if problems or written is None:
-        return ParsedCatalog(None, capped(problems))
-    return ParsedCatalog(_catalog(written), ())
+    faults = tuple(workspace_faults(document))
+    found = capped([*problems, *(problem for _, problem in faults)])
+    return ParsedCatalog(None if problems or written is None else _catalog(written), found, faults)
 
 
 def _catalog(written: CatalogSchema) -> Catalog:
@@ -241,6 +258,7 @@ def _catalog(written: CatalogSchema) -> Catalog:
         origins=tuple(written.origins),
         kaito=written.kaito,
         node_price=written.node_price,
+        pools_taken=written.pools_taken,
     )
 
 
@@ -264,17 +282,29 @@ def _model(written: ModelSchema, release: Release) -> CatalogModel:
         access_secret=written.access_secret,
         max_nodes=written.max_nodes,
         context=written.context,
+        benchmark=written.benchmark,
         tool_parser=written.tool_parser,
         named=named,
         name_is_written=written.provider == "kaito" and written.served_name == WRITTEN_NAME,
-        dedicated=Dedicated(tuple(asked.instance_types), asked.per_team, asked.total) if asked else None,
-        shared=SharedWorkspace(written.shared.instance_type) if written.shared else None,
-        retirement=Retirement(written.retires_on, written.successor)
-        if written.retires_on and written.successor
-        else None,
+        dedicated=_dedicated(asked) if asked else None,
+        shared=_shared(written),
+        retirement=_retirement(written),
         cached=written.cached,
         screened=written.screened,
     )
+
+
+def _shared(written: ModelSchema) -> SharedWorkspace | None:
+    return SharedWorkspace(written.shared.instance_type) if written.shared else None
+
+
+def _retirement(written: ModelSchema) -> Retirement | None:
+    day, successor = written.retires_on, written.successor
+    return Retirement(day, successor) if day and successor else None
+
+
+def _dedicated(written: DedicatedSchema) -> Dedicated:
+    return Dedicated(tuple(written.instance_types), written.per_team, written.total, written.total_nodes)
 
 
 def _named(written: ModelSchema, release: Release) -> str | None:

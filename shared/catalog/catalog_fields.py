@@ -221,3 +221,4 @@ Score = Annotated[Decimal, BeforeValidator(partial(_decimal, 0, 1)), _decimal_sc
 Context = Annotated[int, Field(ge=1, le=10_000_000)]
 Count = Annotated[int, Field(ge=1, le=1000)]
 Share = Annotated[int, Field(ge=1, le=100)]
+PoolsTaken = Annotated[int, Field(ge=0, le=100)]

@@ -17,6 +17,7 @@ from shared.catalog.catalog_fields import (
     Origin,
     OverCommitment,
     ParserName,
+    PoolsTaken,
     Score,
     SecretName,
     ServedName,
@@ -52,6 +53,9 @@ class DedicatedSchema(Schema):
     )
     total: Count = Field(
         description="how many dedicated workspaces of this model all teams together may have"
+    )
+    total_nodes: Count | None = Field(
+        default=None, description="how many GPU nodes those may take together; default: no bound"
     )
 
 
@@ -147,6 +151,9 @@ class ModelSchema(Schema):
     context: Context | None = Field(
         default=None, description="the longest context that its workspaces serve, in tokens"
     )
+    benchmark: bool = Field(
+        default=True, description="whether KAITO measures the model when a workspace of it starts"
+    )
     tool_parser: ParserName | None = Field(
         default=None, description="how its workspaces read calls of tools, as vLLM names it"
     )
@@ -199,6 +206,9 @@ class CatalogSchema(Schema):
     currency: Currency | None = Field(default=None, description="the currency of all prices, such as EUR")
     node_price: dict[InstanceType, Amount] = Field(
         default_factory=dict, description="what a GPU node costs in an hour, by its instance type"
+    )
+    pools_taken: PoolsTaken = Field(
+        default=0, description="how many agent pools of the cluster are not KAITO's; AKS has at most 100"
     )
     over_commitment: OverCommitment | None = Field(
         default=None, description="how many times a model's capacity may be granted in sum"

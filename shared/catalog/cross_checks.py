@@ -10,7 +10,8 @@ from shared import names
 from shared.catalog.catalog_schema import ModelSchema
 from shared.catalog.endpoints import host_of, host_problem
 from shared.catalog.entry_checks import Entry, EntryProblem, entry_problems
-from shared.documents.document import Document
+from shared.catalog.workspace_checks import Setup, model_faults, nodes_of, size_faults
+from shared.documents.document import Document, KeyPath
 from shared.documents.field_types import parse_leniently
 from shared.documents.problem import Problem, did_you_mean, listed, quote
 from shared.kaito.releases import ACCESS_SECRETS, DEFAULT_RELEASE, Release
@@ -36,6 +37,7 @@ def cross_field_checks(document: Document) -> Iterator[Problem]:
             *_references(entry, by_name),
             *_needs(entry, document),
             *_release_problems(entry, release),
+            *_total_problems(entry, release),
         ):
             yield document.problem(("models", entry.index, *where), reason, message)
     yield from _services(document, by_name)
@@ -180,6 +182,55 @@ def _release_problems(entry: Entry, release: Release) -> Iterator[EntryProblem]:
     if preset in rule.needed and not entry.has("accessSecret"):
         advice = f"KAITO {release} needs 'accessSecret' for the preset {quote(preset)}. Add it."
         yield ("preset",), "MissingKey", advice
+
+
+def workspace_faults(document: Document) -> Iterator[tuple[str, Problem]]:
+    """The faults of the workspaces of each entry, with the model's name; none beside a release that cannot be
+    read.
+    """
+    release = _release(document)
+    if document.get(("kaito",)) not in (None, release):
+        return
+    for entry in _entries(document):
+        for where, reason, message in _entry_faults(entry, release):
+            yield entry.model.name, document.problem(("models", entry.index, *where), reason, message)
+
+
+def _entry_faults(entry: Entry, release: Release) -> Iterator[EntryProblem]:
+    setup, sizes = _setup(entry, release), list(_sizes(entry.model))
+    if setup is None or not sizes:
+        return
+    for key, reason, message in model_faults(setup):
+        yield (key,), reason, message
+    for where, size in sizes:
+        for _, reason, message in size_faults(setup, size):
+            yield where, reason, message
+
+
+def _setup(entry: Entry, release: Release) -> Setup | None:
+    model = entry.model
+    if model.preset is None or model.provider != "kaito":
+        return None
+    return Setup(release, model.preset, model.context, model.max_nodes, model.benchmark)
+
+
+def _sizes(model: ModelSchema) -> Iterator[tuple[KeyPath, str]]:
+    """The sizes on which workspaces of the model may run, each with its place."""
+    if model.dedicated is not None:
+        for index, size in enumerate(model.dedicated.instance_types):
+            yield ("dedicated", "instanceTypes", index), size
+    if model.shared is not None:
+        yield ("shared", "instanceType"), model.shared.instance_type
+
+
+def _total_problems(entry: Entry, release: Release) -> Iterator[EntryProblem]:
+    """Nodes can be counted only where something says how many a workspace takes."""
+    setup, asked = _setup(entry, release), entry.model.dedicated
+    if setup is None or asked is None or asked.total_nodes is None or setup.max_nodes is not None:
+        return
+    if any(not isinstance(nodes_of(setup, size), int | str) for size in asked.instance_types):
+        advice = "'totalNodes' needs it where nobody knows how many nodes a workspace takes. Add it."
+        yield ("dedicated",), "MissingKey", f"'maxNodes' is missing. {advice}"
 
 
 def _services(document: Document, entries: Entries) -> Iterator[Problem]:

@@ -19,7 +19,16 @@ EntryProblem = tuple[KeyPath, str, str]
 """The path in the entry, a reason and a message."""
 
 #: Keys that only a KAITO model has, and keys that say where the one backend is.
-_OF_KAITO = ("preset", "dedicated", "shared", "accessSecret", "maxNodes")
+_OF_KAITO = (
+    "preset",
+    "dedicated",
+    "shared",
+    "accessSecret",
+    "maxNodes",
+    "context",
+    "toolParser",
+    "benchmark",
+)
 _OF_ONE_BACKEND = ("endpoint", "servedName", "credential")
 #: Keys that say how a model is served to all teams.
 _OF_SHARED_BACKENDS = ("circuitBreaker", "retries", "fallback", "capacity", "cached")

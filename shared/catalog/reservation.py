@@ -13,7 +13,18 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Literal
 
-from shared.catalog.capacity import ExistingWorkspaces, Grants, Meter, limits_of, metered
+from shared.catalog.capacity import (
+    Existing,
+    ExistingNodes,
+    ExistingWorkspaces,
+    Grant,
+    Grants,
+    Meter,
+    is_dedicated,
+    larger,
+    limits_of,
+    metered,
+)
 from shared.catalog.catalog import Catalog
 
 #: `wait`: others who have reserved come after this team and will give way, or have it already.
@@ -39,22 +50,30 @@ class Share:
         }
 
 
-def _larger(one: Grants, other: Grants, model: str) -> int | None:
+def _larger(one: Grants, other: Grants, model: str) -> Grant:
+    """Tokens are more than a dedicated workspace, and a known one more than one that is unknown."""
     if model not in one or model not in other:
         return one.get(model, other.get(model))
-    first, second = one[model], other[model]
-    return None if first is None or second is None else max(first, second)
+    return max(one[model], other[model], key=_rank)
+
+
+def _rank(grant: Grant) -> tuple[int, int, str]:
+    if grant is None:
+        return 2, 0, ""
+    return (0, 0, grant) if isinstance(grant, str) else (int(grant > 0), grant, "")
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """`shares` by team; `standing` are the existing workspaces, `kept` the teams whose product's name belongs
-    to another owner, or whose product a newer version wrote: they keep what they have, whatever they ask for.
+    """`shares` by team; `standing` are the existing workspaces, `nodes` theirs, `kept` the teams whose
+    product's name belongs to another owner, or whose product a newer version wrote: they keep what they have,
+    whatever they ask for.
     """
 
     shares: Mapping[str, Share] = field(default_factory=dict)
     standing: ExistingWorkspaces = field(default_factory=dict)
     kept: frozenset[str] = frozenset()
+    nodes: ExistingNodes = field(default_factory=dict)
 
     @property
     def in_force(self) -> dict[str, Grants]:
@@ -68,7 +87,7 @@ class Account:
         found: dict[str, Set[str]] = dict(self.standing)
         for team, share in self.shares.items():
             for model in share.firm.keys() & share.claimed.keys():
-                if 0 in (share.firm[model], share.claimed[model]):
+                if is_dedicated(share.firm[model]) or is_dedicated(share.claimed[model]):
                     found[model] = {*found.get(model, ()), team}
         return found
 
@@ -98,23 +117,19 @@ def _taken(catalog: Catalog, account: Account, team: str, *, later_too: bool) ->
     one.
     """
     taken, own = Counter[Meter](), _turn(account, team)
+    there = Existing(catalog, account.standing, account.nodes)
     for other, share in account.shares.items():
         if other != team:
             amounts = metered(catalog, share.firm)
             if later_too or _turn(account, other) < own:
-                claimed = metered(catalog, share.claimed)
-                amounts |= {meter: max(amount, amounts.get(meter, 0)) for meter, amount in claimed.items()}
-            taken.update(amounts | dict.fromkeys(_standing(account, other), 1))
+                amounts = larger(amounts, metered(catalog, share.claimed))
+            taken.update(larger(amounts, there.of(other)))
     without_share = (
         {each for teams in account.standing.values() for each in teams} - account.shares.keys() - {team}
     )
     for other in without_share:
-        taken.update(_standing(account, other))
+        taken.update(there.of(other))
     return taken
-
-
-def _standing(account: Account, team: str) -> list[Meter]:
-    return [(model, True) for model, teams in account.standing.items() if team in teams]
 
 
 def _turn(account: Account, team: str) -> tuple[bool, str]:

@@ -9,7 +9,8 @@ from typing import Literal
 
 from shared.documents.secret_detection import looks_like_a_key
 
-Level = Literal["failure", "warning"]
+#: As GitHub has them for annotations.
+Level = Literal["failure", "warning", "notice"]
 
 _MAX_QUOTE_LENGTH = 60
 _MAX_PROBLEMS = 100
@@ -32,7 +33,8 @@ class Problem:
     """One thing to change in one file.
 
     `reason` is a CamelCase word for machines and for the docs; `message` says what is wrong and what to write
-    instead. Problems sort by path, then by position. A warning is shown and refuses nothing.
+    instead. Problems sort by path, then by position. A warning, and a notice, which asks for
+    nothing, is shown and refuses nothing.
     """
 
     path: str
@@ -49,7 +51,7 @@ def problem_at(path: str, position: Position, reason: str, message: str, level: 
 
 
 def failures(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """Without the warnings."""
+    """Without warnings and notices."""
     return tuple(problem for problem in problems if problem.level == "failure")
 
 
@@ -75,10 +77,10 @@ def most_important(problems: Sequence[Problem], most: int) -> tuple[Problem, ...
 
 def _rank(problem: Problem) -> int:
     """Problems that need a person's approval come first, then other failures, then misplaced files, of which
-    there can be any number. Warnings come last.
+    there can be any number. Warnings and notices come last.
     """
-    if problem.level == "warning":
-        return 3
+    if problem.level != "failure":
+        return 3 if problem.level == "warning" else 4
     return 0 if problem.reason in _HELD else 2 if problem.reason == _MISPLACED else 1
 
 

@@ -8,10 +8,9 @@ policy routes it. The product policy passes its decision on in variables: `grant
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from xml.etree.ElementTree import Element, ParseError, SubElement, fromstring
 
-from shared.catalog.capacity import Grants
 from shared.catalog.catalog import Catalog, CatalogModel, ContentSafety, SemanticCache
 from shared.names import CACHE_BACKEND, FRAGMENT, SAFETY_BACKEND, backend, product
 from shared.policies.policy_xml import (
@@ -84,9 +83,9 @@ def product_policy(request: AccessRequest, catalog: Catalog) -> str:
     return with_digest(root)
 
 
-def granted_by(policy: str) -> Grants | None:
-    """The grants of a product policy of ours, by model, in the form of `AccessRequest.tokens`; None for any
-    other text.
+def granted_by(policy: str) -> Mapping[str, int | None] | None:
+    """The grants of a product policy of ours, by model, in the form of `AccessRequest.tokens`, but 0 for a
+    dedicated workspace, of which it does not say the instance type; None for any other text.
 
     A policy that was edited since is read as it is, because it is in force.
     """

@@ -9,6 +9,7 @@ from typing import get_args
 
 from pydantic import ValidationError
 
+from shared.catalog.capacity import Grant, Grants
 from shared.catalog.catalog import Catalog
 from shared.catalog.terms import Classification, Provider
 from shared.documents.document import Document
@@ -65,19 +66,16 @@ class AccessRequest:
         return any(model.instance_type for model in self.models)
 
     @property
-    def tokens(self) -> dict[str, int | None]:
-        """The tokens per minute that it can take of each model's shared backends: 0 for none, None for no
-        bound.
+    def tokens(self) -> dict[str, Grant]:
+        """The tokens per minute that it can take of each model's shared backends, None for no bound; for a
+        dedicated workspace its instance type.
         """
         return {model.name: self._least(model) for model in self.models}
 
-    def _least(self, model: ModelAccess) -> int | None:
+    def _least(self, model: ModelAccess) -> Grant:
         bounds = (model.tokens_per_minute, self.tokens_per_minute)
-        return (
-            0
-            if model.instance_type is not None
-            else min((bound for bound in bounds if bound is not None), default=None)
-        )
+        least = min((bound for bound in bounds if bound is not None), default=None)
+        return least if model.instance_type is None else model.instance_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +84,8 @@ class ParsedRequest:
 
     `team` is the team that the file names, even when the rest is wrong; `team_at`, `models_at` and
     `expires_at` say where it, the models and the last day stand.
-    `tokens` is what is asked for of each model's shared backends in a minute: 0 for nothing, None for no
-    bound.
+    `tokens` is what is asked for of each model's shared backends in a minute: None for no bound, 0 for
+    nothing, the instance type for a dedicated workspace.
     """
 
     request: AccessRequest | None
@@ -95,7 +93,7 @@ class ParsedRequest:
     team: str | None = None
     team_at: Position = START
     models_at: Mapping[str, Position] = field(default_factory=dict)
-    tokens: Mapping[str, int | None] = field(default_factory=dict)
+    tokens: Grants = field(default_factory=dict)
     expires_at: Position = START
 
 
@@ -172,13 +170,13 @@ def _entitlement_problems(
         yield document.problem((*requested.where, key), *problem)
 
 
-def _tokens(requested: RequestedModel, catalog: Catalog | None, details: RequestDetails | None) -> int | None:
+def _tokens(requested: RequestedModel, catalog: Catalog | None, details: RequestDetails | None) -> Grant:
     """The tokens per minute that the request can take of the model's shared backends: the team-wide limit
-    holds for each model, too.
+    holds for each model, too. Of a dedicated workspace, its instance type.
     """
     model = catalog.model(requested.name) if catalog is not None else None
     if model is None or requested.dedicated:
-        return 0
+        return 0 if model is None else granted(requested, model).instance_type or 0
     bounds = (
         granted(requested, model).tokens_per_minute,
         details.tokens_per_minute if details is not None else None,

@@ -39,6 +39,8 @@ PREFIX = "mergekey.dev"
 #: The label, and its value, by which lists find our objects. The admission policy of the cluster demands it
 #: of a namespace: without it the app may write nothing there, not even the label.
 MANAGED_BY, MANAGER = "app.kubernetes.io/managed-by", "mergekey"
+#: Of a workspace that KAITO does not measure when it starts.
+UNMEASURED = {"kaito.sh/disable-benchmark": "true"}
 #: The limits of a namespace by kind, each with its name.
 LIMITS = {"ResourceQuota": "workspaces", "NetworkPolicy": "only-through-the-gateway"}
 
@@ -116,6 +118,10 @@ def workspace_manifest(marker: Marker, model: ModelAccess, catalog: Catalog) -> 
     """
     entry, config = _entry(model, catalog), config_of(model, catalog)
     name = workspace(model.name)
+    annotations = {
+        **({} if entry.benchmark else UNMEASURED),
+        **({} if config is None else config.annotations),
+    }
     options = (
         {} if entry.access_secret is None else {"presetOptions": {"modelAccessSecret": entry.access_secret}}
     )
@@ -123,7 +129,7 @@ def workspace_manifest(marker: Marker, model: ModelAccess, catalog: Catalog) -> 
         "name": name,
         "namespace": namespace(marker.team),
         "labels": labels_of(marker),
-        **({} if config is None else {"annotations": config.annotations}),
+        **({"annotations": annotations} if annotations else {}),
     }
     return {
         "apiVersion": API_VERSION,

@@ -55,7 +55,8 @@ def held_problems(missing: MissingTeams) -> list[Problem]:
 async def report(app: App, head: Head, teams: int, problems: Sequence[Problem]) -> str:
     """Write the check run of the commit, and return its summary."""
     failed = len(failures(problems))
-    counts = [(failed, "problem"), (len(problems) - failed, "warning")]
+    warnings = sum(problem.level == "warning" for problem in problems)
+    counts = [(failed, "problem"), (warnings, "warning")]
     parts = [f"{counted(teams, 'team')} queued", *(counted(*count) for count in counts if count[0])]
     summary = ", ".join(parts)
     await app.reports.check_run(head.commit, problems, summary)

@@ -15,16 +15,19 @@ from datetime import date, datetime, timedelta
 from shared import names
 from shared.app import App
 from shared.branch.ceilings import may_exceed_ceilings
-from shared.branch.decision import tree_of
-from shared.branch.evaluation import evaluate, files_of, has_read, read_files
+from shared.branch.decision import catalog_of, tree_of
+from shared.branch.evaluation import REGULAR, evaluate, files_of, has_read, read_files
 from shared.branch.last_days import late_last_days
 from shared.branch.missing_teams import find_missing, markers_of
+from shared.branch.platform_checks import platform_check, read_supported_catalog
 from shared.branch.repository_state import repository_state, request_paths_of, requests_of
 from shared.branch.review import Baseline, File, Review, review
 from shared.branch.states import SOON, TeamState
 from shared.branch.team_states import BranchFiles, Existing, state
 from shared.branch.tree_diff import TreeDiff, diff_trees
 from shared.branch.withdrawal_guard import MissingTeam, MissingTeams
+from shared.catalog.catalog import ParsedCatalog
+from shared.documents.strict_yaml import MAX_FILE_BYTES
 from shared.errors import MergekeyError
 from shared.git import Tree, is_hidden
 from shared.messaging.messages import AccessChange, Sweep
@@ -147,8 +150,12 @@ async def _review_touched(
     read them yet: GitHub waits ten seconds for the answer.
     """
     paths = {*push.changed, *push.misplaced, app.paths.catalog} & after.keys()
-    baseline = Baseline(frozenset(requests_of(before, app.paths.requests)), today=at.now.date())
     files: Mapping[str, File] = await read_files(app, paths, after)
+    baseline = Baseline(
+        frozenset(requests_of(before, app.paths.requests)),
+        today=at.now.date(),
+        catalog=await _catalog_before(app, before, after, files),
+    )
     reviewed = review(files, app.paths.requests, app.paths.catalog, baseline)
     crowded = _teams_with_several_files(app, after)
     if _depends_on_others(app, reviewed, push, after) or any(
@@ -162,6 +169,21 @@ async def _review_touched(
     shown = {*paths, app.paths.catalog}
     problems = tuple(problem for problem in reviewed.problems if problem.path in shown)
     return replace(reviewed, problems=problems), files
+
+
+async def _catalog_before(
+    app: App, before: Tree, after: Tree, files: Mapping[str, File]
+) -> ParsedCatalog | None:
+    """The catalogue before the push, or its problems; None if it was no file that is read. It costs a call
+    where the push changed it.
+    """
+    path = app.paths.catalog
+    entry, file = before.get(path), files.get(path)
+    if entry is None or entry.mode not in REGULAR or entry.size > MAX_FILE_BYTES:
+        return None
+    if entry == after.get(path) and file is not None:
+        return read_supported_catalog(path, file.content, platform_check(app.platform))
+    return await catalog_of(app, before)
 
 
 def _depends_on_others(app: App, reviewed: Review, push: TreeDiff, after: Tree) -> bool:

@@ -42,6 +42,8 @@ alpha-primary-key
   client.chat.completions.create(model="gpt-4.1", messages=[{{"role": "user", "content": "Hello!"}}])
 """
 DAY = 86400.0
+#: By the level of an annotation.
+_MARKS = {"failure": "[red]✗[/]", "warning": "[yellow]![/]", "notice": "[cyan]i[/]"}
 #: The servers whose objects make up a team's access.
 WRITTEN = ("resource-manager", "key-vault", "kubernetes")
 
@@ -88,11 +90,17 @@ class Story:
         notes = self._stack.github("GET", f"/repos/{REPOSITORY}/check-runs/{run['id']}/annotations")
         for note in notes:
             self._console.print(
-                f"  [red]✗[/] {note['path']}:{note['start_line']}:{note['start_column']}  {note['message']}"
+                f"  {_MARKS[note['annotation_level']]} {note['path']}:{note['start_line']}:"
+                f"{note['start_column']}  {note['message']}"
             )
         self._check(
             "the bad request got one red check run that names every mistake",
-            run["conclusion"] == "failure" and len(notes) >= 2,
+            run["conclusion"] == "failure"
+            and sum(note["annotation_level"] == "failure" for note in notes) >= 2,
+        )
+        self._check(
+            "it says how many nodes alpha's own GPU takes, and what they cost",
+            any(note["path"] == ALPHA_FILE and note["title"] == "GpuCost" for note in notes),
         )
         self._check("nothing was provisioned for it", self._servers.gateway("products/team-delta") is None)
         for team in READERS:

@@ -19,10 +19,16 @@ from standins.world import World
 
 #: Where it does otherwise than the real cluster. `standins/COVERAGE.md` lists them.
 DIFFERENCES = (
+    "KAITO tunes a model; here the webhook looks at a workspace with tuning, and nothing comes of it.",
     (
-        "KAITO takes a selector that no node can have as labels, and its node never comes; here the "
-        "workspace is refused."
+        "KAITO asks Hugging Face about a model that it does not know; here every id is one, and its model "
+        "gets one node."
     ),
+    (
+        "KAITO counts the nodes for each length of a context; here that of the next longer of 2,048, 8,192, "
+        "32,768 and 131,072 tokens counts."
+    ),
+    "KAITO looks into the ConfigMap of a tuning job; here it must only be there.",
     (
         "A quota is enforced some moments after it was written, and a workspace counts some moments after it "
         "went; here both hold at once."

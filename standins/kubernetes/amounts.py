@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from decimal import Decimal, InvalidOperation
 
@@ -38,3 +39,21 @@ def canonical(text: str) -> str:
     units = reversed(_DECIMAL.items())
     suffix, power = next((suffix, power) for suffix, power in units if not value.scaleb(-power) % 1)
     return f"{int(value.scaleb(-power))}{suffix}"
+
+
+def memory(text: str) -> str:
+    """A binary amount as Go prints it after reading it: with the largest binary unit that leaves it whole;
+    one that is no whole number of bytes in decimal parts of a byte, rounded up to nano (apimachinery,
+    `Quantity.String`).
+    """
+    value = amount(text)
+    if value % 1:
+        power, unit = next(
+            (power, unit)
+            for unit, power in (("m", 3), ("u", 6), ("n", 9))
+            if power == 9 or not value.scaleb(power) % 1
+        )
+        return f"{math.ceil(value.scaleb(power))}{unit}"
+    units = reversed(_BINARY.items())
+    unit, shift = next(((unit, shift) for unit, shift in units if value and not value % 2**shift), ("", 0))
+    return f"{int(value) >> shift}{unit}"

@@ -36,6 +36,7 @@ from standins.kubernetes.kinds import (
     DEFINITION,
     NAMESPACE,
     NODE,
+    NODE_CLAIM,
     QUOTA,
     WORKSPACE,
     Kind,
@@ -63,6 +64,7 @@ from standins.kubernetes.schema import (
     quantity_problem,
     unknown_fields,
 )
+from standins.kubernetes.workspaces import claims
 from standins.world import World
 
 #: What the server alone sets; a writer's values are ignored.
@@ -75,15 +77,24 @@ DEFAULTS: Mapping[str, Any] = {
     "nodes_ready_after": 360.0,
     "inference_ready_after": 720.0,
     "deleted_after": 60.0,
+    # How long after its workspace began to go a NodeClaim, and its node, are still there.
+    "nodes_deleted_after": 240.0,
+    # What orders nodes: gpu-provisioner or karpenter, which labels them otherwise.
+    "provisioner": "gpu-provisioner",
     # The namespace controller waits before it begins; what is inside begins to go after that.
     "namespace_deleted_after": 5.0,
-    # What goes wrong: {"workspace": "<namespace>/<name>" or "*", "reason": ..., "message": ...}, or a list of
-    # such. Reasons: NoQuota, NodeNeverReady, ImagePullError, BenchmarkFailed, workspaceFailed.
+    # What goes wrong: {"workspace": "<namespace>/<name>" or "*", "reason": ..., "message": ..., "exitCode":
+    # ...}, or a list of such. Reasons: those of `definitions/failures.yaml`, for instance NoQuota,
+    # NodeNeverReady, OOMKilled, ImagePullError, BenchmarkFailed; any other is written into the condition
+    # WorkspaceSucceeded as it is. `restarted`: KAITO's controller was, when the model should have been ready.
     "fail": None,
-    # The release of KAITO: 0.6, 0.12, or by-version: whoever uses v1alpha1 sees the add-on (0.6), whoever
-    # uses v1beta1 the newer release. 0.7 to 0.11 and `next` declare other fields than 0.12, and do the same.
-    # none: its kinds are there, its controller and its webhook are not.
+    # The release of KAITO: 0.6, 0.8, 0.11, 0.12, or by-version: a workspace of v1alpha1 is the add-on's
+    # (0.6), one of v1beta1 the newest release's. 0.7, 0.9, 0.10 and `next` declare other fields than 0.12,
+    # and do the same. none: its kinds are there, its controller and its webhook are not.
     "kaito": "by-version",
+    # The folder of KAITO's whole tables; without it REFERENCE_DIR's, or a small extract, see
+    # `workspaces.tables`.
+    "facts": None,
     # What is not served, as `Kind.is_served` reads it, for instance ["httproutes.gateway.networking.k8s.io"].
     "not_served": [],
     # Whether rights are checked; off, since nobody has any in a new cluster.
@@ -122,9 +133,11 @@ class Cluster:
         """Let the controllers do what changes these objects."""
         if kind is DEFINITION:
             define(self.objects, self.now())
-        concerned = kind.namespaced or kind in (NAMESPACE, NODE)
+        concerned = kind.namespaced or kind in (NAMESPACE, NODE, NODE_CLAIM)
         for name in [] if not concerned else self.objects.namespaces() if namespace is None else [namespace]:
             catch_up(self.objects, name, self.now())
+        if kind in (NODE, NODE_CLAIM):
+            claims.collect(self.objects, self.now())
 
     def create(self, key: Key, value: Object, writer: Writer) -> Object:
         self._catch_up(key)
@@ -361,8 +374,7 @@ class Cluster:
             policies.check_definition(key.kind, value)
         concerned = key.kind.resource == WORKSPACE.resource and not writer.subresource
         if concerned and value is not None and self.objects.options["kaito"] != "none":
-            release = webhook.release_of(old or value, self.objects.options["kaito"])
-            webhook.review(release, key.kind, value, old)
+            webhook.review(self.objects, key.kind, value, old)
         attempt = policies.Attempt(
             operation, key, writer.user, value, old, writer.subresource, writer.dry_run
         )

@@ -43,6 +43,21 @@ def label_problem(name: str) -> str | None:
     return None if _LABEL.fullmatch(name) else _LABEL_RULE
 
 
+def dotless_label_problems(name: str) -> Iterator[str]:
+    """Everything for which a name is no DNS label (apimachinery, `IsDNS1123Label`)."""
+    if len(name) > 63:
+        yield "must be no more than 63 characters"
+    if not _LABEL.fullmatch(name):
+        yield "must not contain dots" if "." in name and _SUBDOMAIN.fullmatch(name) else _LABEL_RULE
+
+
+def subdomain_problem(name: str) -> str | None:
+    """Why a name is no DNS subdomain (apimachinery, `IsDNS1123Subdomain`)."""
+    said = ["must be no more than 253 characters"] if len(name) > 253 else []
+    said += [] if _SUBDOMAIN.fullmatch(name) else [_SUBDOMAIN_RULE]
+    return ", ".join(said) or None
+
+
 def name_problem(kind: Kind, name: str) -> str | None:
     if kind.group == "rbac.authorization.k8s.io":
         return "may not contain '/'" if "/" in name else "may not contain '%'" if "%" in name else None

@@ -11,7 +11,7 @@ import pytest
 
 from shared import names
 from shared.api.answers import model_list, provider_list, team_record
-from shared.api.records import Granted, GrantedModel, Offer, Share, TeamRecord
+from shared.api.records import Gpus, Granted, GrantedModel, Offer, Share, TeamRecord
 from shared.api.records import Grants as Sums
 from shared.api.team_view import Condition, TeamOnBranch, TeamView
 from shared.branch.review import Review
@@ -22,7 +22,7 @@ from shared.marker import Marker
 from shared.requests.details import TokenQuota
 from shared.resources.actual import ActualBackend, Api, Product, Workspace
 from shared.resources.desired import Platform, Playground, compile_catalog
-from tests.fakes.app import GATEWAY_URL, GPU, REPOSITORY, Asked, a_catalog, path_of
+from tests.fakes.app import GATEWAY_URL, GPU, REPOSITORY, Asked, a_catalog, catalog_text, path_of
 from tests.policies.policy_cases import FULL, GOVERNED
 
 PLATFORM = Platform(REPOSITORY, GATEWAY_URL, None)
@@ -111,6 +111,18 @@ def test_a_model_that_retires_says_when_and_what_comes_instead() -> None:
     granted = a_record(the_catalog(retirement=Retirement(date(2026, 9, 30), "gpt-5")), Asked()).granted
     assert granted is not None
     assert [(model.retires_on, model.successor) for model in granted.models] == [(date(2026, 9, 30), "gpt-5")]
+
+
+@pytest.mark.parametrize(("seen", "nodes", "hour"), [(0, 1, "3.67"), (3, 3, "11.01")])
+def test_a_workspace_is_told_with_its_nodes_and_their_price(seen: int, nodes: int, hour: str) -> None:
+    catalog = a_catalog(f"currency: EUR\nnodePrice: {{{GPU}: 3.67}}\n{catalog_text()}")
+    world = a_world(replace(a_workspace(), nodes=seen))
+    granted = a_record(catalog, Asked(dedicated={"phi-4": GPU}), world).granted
+    assert granted is not None
+    assert granted.models[-1].gpus == Gpus(nodes, Decimal(hour), Decimal(hour) * 730, "EUR")
+    shared = a_record(catalog, Asked(models=("gpt-4.1",)), world).granted
+    assert shared is not None
+    assert shared.models[0].gpus is None
 
 
 def test_a_models_name_is_one_part_of_its_address() -> None:
@@ -205,6 +217,7 @@ def test_everything_that_a_request_says_is_told_to_its_team() -> None:
                 f"{base}/phi-4/embeddings",
                 None,
                 None,
+                Gpus(1, None, None, None),
             ),
         ),
         tokens_per_minute=55_000,

@@ -70,8 +70,8 @@ models:
 [public, internal]}}
   - {{name: fourth, provider: openai, endpoint: https://api.openai.com/v1, fallback: mistral, dataClasses: \
 [public, internal]}}
-  - {{name: mistral, provider: kaito, preset: own, shared: {{instanceType: {GPU}}}, dedicated: {OWN}}}
-  - {{name: phi, provider: kaito, preset: phi, dedicated: {OWN}}}
+  - {{name: mistral, provider: kaito, preset: mistral-7b, shared: {{instanceType: {GPU}}}, dedicated: {OWN}}}
+  - {{name: phi, provider: kaito, preset: phi-4, dedicated: {OWN}}}
 """
 )
 
@@ -181,7 +181,7 @@ def test_a_fault_is_told_where_the_model_stands_in_the_file() -> None:
 
 def test_a_fault_of_one_key_is_told_at_that_key() -> None:
     text = catalog_text() + (
-        "  - name: own\n    provider: kaito\n    preset: own\n    shared: {instanceType: "
+        "  - name: own\n    provider: kaito\n    preset: mistral-7b\n    shared: {instanceType: "
         "Standard_NC24ads_A100_v4}\n"
     )
     verdict = read_supported_catalog(

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.catalog.capacity import limits_of
+from shared.catalog.capacity import NODES, limits_of
 from shared.catalog.catalog import Catalog, read_catalog
 from shared.catalog.reservation import Account, Share, growth, room
 
@@ -64,6 +64,38 @@ def test_a_workspace_that_is_there_takes_a_gpu_whoever_it_was() -> None:
     ):
         account = Account({"alpha": Share({}, wanted), "bravo": Share()}, standing)
         assert room(_catalog(), account, "alpha", wanted, grows) == verdict
+
+
+def test_gpu_nodes_are_reserved_by_the_instance_type_and_by_what_stands() -> None:
+    size, larger = "Standard_NC24ads_A100_v4", "Standard_NC48ads_A100_v4"
+    text = (
+        f"models: [{{name: {PHI}, provider: kaito, preset: llama-3.3-70b-instruct, "
+        f"dedicated: {{instanceTypes: [{size}, {larger}], total: 9, totalNodes: 5}}}}]"
+    )
+    catalog = read_catalog("c.yaml", text.encode()).catalog
+    assert catalog is not None
+    assert growth(catalog, {PHI: size}, {PHI: larger}) == {(PHI, NODES)}
+    assert growth(catalog, {PHI: larger}, {PHI: size}) == frozenset()
+    grows = growth(catalog, {PHI: size}, {})
+    assert grows == {(PHI, True), (PHI, NODES)}
+    for other, standing, nodes, verdict in (
+        ({PHI: larger}, {}, {}, "yes"),
+        ({PHI: size}, {}, {}, "no"),
+        ({PHI: 0}, {}, {}, "no"),
+        ({PHI: larger}, {PHI: {"bravo"}}, {(PHI, "bravo"): 3}, "no"),
+        ({}, {PHI: {"gone"}}, {(PHI, "gone"): 2}, "yes"),
+        ({}, {PHI: {"gone"}}, {}, "no"),
+    ):
+        account = Account({"alpha": Share({}, {PHI: size}), "bravo": Share(other)}, standing, nodes=nodes)
+        assert room(catalog, account, "alpha", {PHI: size}, grows) == verdict
+
+
+def test_of_two_grants_of_a_workspace_the_known_one_is_the_share() -> None:
+    assert Share({"a": 0, "b": "S", "c": "S"}, {"a": "S", "b": 5, "c": None}).whole == {
+        "a": "S",
+        "b": 5,
+        "c": None,
+    }
 
 
 def test_a_share_is_the_larger_of_what_is_granted_and_reserved() -> None:

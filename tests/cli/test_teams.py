@@ -47,6 +47,15 @@ def test_a_team_is_shown_with_what_it_needs_to_begin() -> None:
         assert wanted in text
 
 
+def test_a_team_is_shown_with_the_nodes_of_its_workspaces_and_their_price() -> None:
+    record = a_record()
+    own = next(model for model in record["granted"]["models"] if model["gpus"])
+    own["gpus"] = {"nodes": 3, "per_hour": "11.01", "per_month": "8037.30", "currency": "EUR"}
+    assert "3 11.01 EUR/h, 8037.30 EUR/month" in shown(team_tables.show_team, record)
+    own["gpus"] |= {"nodes": None, "per_hour": None}
+    assert "unknown -" in shown(team_tables.show_team, record)
+
+
 def test_a_team_that_is_gone_is_shown_with_the_day_of_its_end() -> None:
     withdrawn = {"since": "2026-03-02T09:00:00Z", "deleted_after": "2026-03-09T09:00:00Z"}
     text = shown(

@@ -49,7 +49,7 @@ def test_a_checkout_without_problems_passes(checkout: Path) -> None:
 
 
 def test_where_all_is_well_the_ledger_of_capacities_is_shown(checkout: Path) -> None:
-    lines = _mergekey("validate", checkout).output.splitlines()
+    lines = _mergekey("validate", checkout, "--before", EXAMPLES).output.splitlines()
     assert lines[0].split() == ["model", "capacity", "may", "be", "granted", "granted", "left", "teams"]
     assert lines[1].split() == ["qwen3-32b", "40,000", "60,000", "0", "60,000"]
     assert lines[2].split() == [
@@ -114,7 +114,19 @@ def test_a_warning_is_shown_and_fails_nothing(checkout: Path) -> None:
     assert result.output.splitlines()[-1] == "3 requests, no problems and 1 warning."
     annotated = _mergekey("validate", checkout, "--format", "github").output.splitlines()
     assert annotated[0].startswith(f"::warning file={ALPHA},line=9,col=7,title=ModelRetires::")
-    assert annotated[1:] == ["3 requests, no problems and 1 warning."]
+    assert annotated[1].startswith(f"::notice file={ALPHA},line=11,col=7,title=GpuCost::")
+    assert annotated[2:] == ["3 requests, no problems and 1 warning."]
+
+
+def test_a_fault_of_a_workspace_fails_only_where_it_is_new(checkout: Path, tmp_path: Path) -> None:
+    catalog = checkout / "platform/config/model_catalog.yaml"
+    catalog.write_text(catalog.read_text().replace("preset: phi-4\n", "preset: phi4\n"))
+    assert _mergekey("validate", checkout).exit_code == 1
+    before = tmp_path / "before"
+    shutil.copytree(checkout, before, symlinks=True)
+    result = _mergekey("validate", checkout, "--before", before)
+    assert result.exit_code == 0
+    assert "UnknownPreset" in result.output
 
 
 def test_problems_are_told_by_file_with_line_and_column(checkout: Path) -> None:
@@ -225,6 +237,7 @@ def test_the_schema_of_the_catalogue_describes_a_model() -> None:
         "currency",
         "nodePrice",
         "overCommitment",
+        "poolsTaken",
         "contentSafety",
         "semanticCache",
         "entraTokens",

@@ -10,10 +10,15 @@ from __future__ import annotations
 import threading
 import urllib.error
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from standins.kubernetes import kaito
+from standins.kubernetes.kinds import WORKSPACE
+from standins.kubernetes.objects import Key, Objects
+from standins.kubernetes.reconciler import reconcile
+from standins.store import Store
 from standins.world import Options
 from tests.cluster.caller import AWAY, MERGE
 from tests.cluster.control_plane import ControlPlane
@@ -69,18 +74,28 @@ class Kaito:
 
     def _reconcile(self, workspace: Object, now: float) -> None:
         workspace = self._by_our_clock(workspace, now)
-        course = kaito.course(workspace, self._options, None)
         deleted = kaito.deleted_at(workspace)
+        nodes = (workspace.get("status") or {}).get("workerNodes") or []
         if deleted is not None and now >= deleted + self._options["deleted_after"]:
-            self._remove_node(course.node)
+            for name in nodes:
+                self._remove_node(name)
             self._patch(workspace, {"metadata": {"finalizers": None}})
             return
         if deleted is None and kaito.FINALIZER not in workspace["metadata"].get("finalizers", []):
             taken = {"finalizers": [kaito.FINALIZER], "annotations": kaito.notes(workspace)}
             self._patch(workspace, {"metadata": taken})
-        if kaito.worker_nodes(course, now):
-            self._add_node(course.node, workspace)
-        self._say(workspace, kaito.status(workspace, course, now))
+        status = self._played(workspace, now)
+        for name in status.get("workerNodes", []):
+            self._add_node(name, workspace)
+        self._say(workspace, status)
+
+    def _played(self, workspace: Object, now: float) -> Object:
+        """What the stand-in says of it, in a cluster of its own that has this Workspace alone."""
+        objects = Objects(Store(Path(":memory:")), self._options)
+        key = Key(WORKSPACE, workspace["metadata"]["namespace"], workspace["metadata"]["name"])
+        reconcile(objects, objects.save(key, workspace), now)
+        status: Object = (objects.find(key) or workspace).get("status") or {}
+        return status
 
     def _by_our_clock(self, workspace: Object, now: float) -> Object:
         metadata = dict(workspace["metadata"])

@@ -75,6 +75,16 @@ def test_a_preset_that_needs_a_token_names_the_secret_and_cannot_change_it() -> 
     assert fixed_fields(manifest) == {**fixed_fields(_model("phi-4")), "accessSecret": "hugging-face"}
 
 
+def test_only_a_model_that_is_not_measured_has_the_annotation() -> None:
+    model = next(model for model in REQUEST.models if model.name == "phi-4")
+    catalog = a_catalog()
+    unmeasured = replace(catalog, models=tuple(replace(each, benchmark=False) for each in catalog.models))
+    manifest = workspace_manifest(MARKER, model, unmeasured)
+    assert manifest["metadata"]["annotations"] == {"kaito.sh/disable-benchmark": "true"}
+    assert "annotations" not in _model("phi-4")["metadata"]
+    assert fixed_fields(manifest) == fixed_fields(_model("phi-4"))
+
+
 def test_no_two_workspaces_share_a_label_selector() -> None:
     other = Marker(REPOSITORY, "bravo", path_of("bravo"), "c" * 40)
     model = next(model for model in REQUEST.models if model.name == "phi-4")

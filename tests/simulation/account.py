@@ -127,11 +127,15 @@ class Judge:
 
     def before(self, call: Call) -> None:
         if call.system == "gateway" and call.name in (*_WEIGHED, "create_product"):
-            if call.target not in self._scene.app.gateway.state.products:
-                # Its policy went with it.
-                self._written.pop(call.target, None)
+            self._forget_what_is_gone()
             counts = self._counts(call.target)
             self._before = counts, (self._written.get(call.target, {}) if counts else {})
+
+    def _forget_what_is_gone(self) -> None:
+        """A policy goes with its product, and by hand with the fragment that it names."""
+        policies = self._scene.app.gateway.state.policies
+        for name in [name for name in self._written if name not in policies]:
+            del self._written[name]
 
     def after(self, call: Call, handling: Handling) -> None:
         if call.system == "gateway" and call.name == "products":

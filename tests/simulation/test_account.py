@@ -100,6 +100,16 @@ def test_two_that_get_the_same_part_break_the_promise(story: Story) -> None:
     assert story.broken == [13]
 
 
+def test_a_policy_that_somebody_deleted_with_its_fragment_grants_nothing(story: Story) -> None:
+    story.offers(25_000)
+    story.writes(story.looks("alpha"), 20_000)
+    story.scene.app.gateway.state.policies.clear()
+    story.writes(story.looks("mike"), 10_000)
+    assert story.broken == []
+    story.writes(story.looks("alpha"), 20_000)
+    assert story.broken == [13]
+
+
 @pytest.mark.parametrize(("meanwhile", "broken"), [(None, []), (30_000, []), (29_000, [13]), (25_000, [13])])
 def test_by_a_limit_that_was_raised_before_the_write_others_may_have_grown(
     story: Story, meanwhile: int | None, broken: list[int]
