@@ -249,7 +249,7 @@ def _evaluate_together(evaluated: _Evaluated, problems: list[Problem], baseline:
     problems.extend(_above_pools(evaluated, problems, baseline))
     accepted = _without(evaluated.evaluations, problems)
     problems.extend(retirement_warnings(accepted, evaluated.catalog))
-    problems.extend(tool_call_notices(accepted, evaluated.catalog))
+    problems.extend(tool_call_notices(accepted, evaluated.catalog, baseline.of_workspaces))
     problems.extend(_costs(evaluated, accepted, baseline))
     requests = {
         path: evaluation.request

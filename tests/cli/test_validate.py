@@ -19,13 +19,9 @@ ALPHA = "tenant-access/config/alpha/access.yaml"
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of the example repository, with a .git folder that must not be looked at. Its model on GPUs
-    answers calls of tools, of which nothing is to be said then.
-    """
+    """A copy of the example repository, with a .git folder that must not be looked at."""
     folder = tmp_path / "checkout"
     shutil.copytree(EXAMPLES, folder)
-    catalog = folder / "platform" / "config" / "model_catalog.yaml"
-    catalog.write_text(catalog.read_text().replace("context: 16384", "toolParser: hermes"))
     (folder / ".git" / "tenant-access").mkdir(parents=True)
     (folder / ".git" / "developer-requests").symlink_to("nowhere")
     return folder
@@ -115,7 +111,8 @@ def test_a_warning_is_shown_and_fails_nothing(checkout: Path) -> None:
     annotated = _mergekey("validate", checkout, "--format", "github").output.splitlines()
     assert annotated[0].startswith(f"::warning file={ALPHA},line=9,col=7,title=ModelRetires::")
     assert annotated[1].startswith(f"::notice file={ALPHA},line=11,col=7,title=GpuCost::")
-    assert annotated[2:] == ["3 requests, no problems and 1 warning."]
+    assert annotated[2].startswith(f"::notice file={ALPHA},line=11,col=7,title=NoToolCalls::")
+    assert annotated[3:] == ["3 requests, no problems and 1 warning."]
 
 
 def test_a_fault_of_a_workspace_fails_only_where_it_is_new(checkout: Path, tmp_path: Path) -> None:
@@ -267,7 +264,7 @@ def test_the_console_script_validates_the_examples() -> None:
     script = Path(sys.executable).parent / "mergekey"
     finished = subprocess.run([script, "validate", EXAMPLES], capture_output=True, text=True, check=False)
     assert finished.returncode == 0
-    assert finished.stdout.endswith("3 requests, no problems and 1 warning.\n")
+    assert finished.stdout.endswith("3 requests, no problems.\n")
 
 
 def test_beside_a_checkout_of_what_was_before_a_replaced_workspace_is_told(
