@@ -42,6 +42,9 @@ AUDIENCE = "api://mergekey"
 #: The app's settings with which its timers run. Otherwise none does: by the real clock a sweep would begin in
 #: the middle of whatever is shown, measured or tested at a full quarter of an hour.
 TIMERS = {"AzureWebJobs.start_sweeps.Disabled": "false"}
+#: The app's settings with which the host takes four sessions of a stage at a time instead of the sixteen of
+#: `host.json`: each costs a connection at the start, and a look four times a second.
+FEW_SESSIONS = {"AzureFunctionsJobHost__extensions__serviceBus__maxConcurrentSessions": "4"}
 #: Where Python finds the stand-ins.
 _HOME = Path(__file__).resolve().parent.parent
 

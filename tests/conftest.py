@@ -1,13 +1,16 @@
-"""In which order processes that share the tests take them, and the real API server. Fixtures that tests of
+"""How processes share the tests, and the real API server. Fixtures that tests of
 the app and of the stand-ins have in common are in `standins/tests/plugin.py`.
 """
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from standins.tests.plugin import StandIns
 from tests.cluster.build import Absent
@@ -18,6 +21,34 @@ ROOT = Path(__file__).resolve().parent.parent
 #: the tests begin with them: at the end come many short files of tests that only compute, which keep all
 #: cores busy.
 LONGEST_FIRST = ("end_to_end", "chaos", "runtime", "simulation", "infra", "wire", "contract")
+#: The first file of the second half of `end_to_end`. A process takes all files of a half: each that has one
+#: of them starts the whole road.
+SECOND_HALF = "tests/end_to_end/test_f"
+
+
+class _Shares(LoadFileScheduling):
+    """What a process takes at a time: a file, or half a folder whose files share a stack."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        if _folder(nodeid) == "end_to_end":
+            return f"end to end {'second' if nodeid >= SECOND_HALF else 'first'} half"
+        return super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
+    return _Shares(config, log) if config.option.dist == "loadfile" else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Modules and tests stay to the end: the garbage collector need not look at them, now or later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -97,6 +97,8 @@ def visible(text: str) -> str:
     """The text with every character that a terminal or a page would act on, or not show, written as its
     escape.
     """
+    if text.isprintable():
+        return text
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text
     )

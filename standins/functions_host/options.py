@@ -12,6 +12,8 @@ from typing import Any
 
 _TIMESPAN = re.compile(r"(?:(\d+)\.)?(\d{1,2}):(\d{2}):(\d{2}(?:\.\d{1,7})?)")
 _SETTING = re.compile(r"%([^%]+)%")
+#: How the names of settings begin that stand for values of `host.json`.
+_OVERRIDE = "AzureFunctionsJobHost__"
 
 
 class HostError(Exception):
@@ -47,9 +49,16 @@ class Keys:
 
 
 def read_options(app_dir: Path) -> Options:
-    """The options in `host.json`; what is not said there is as in Azure."""
+    """The options in `host.json`, where settings like `AzureFunctionsJobHost__functionTimeout` win; what is
+    not said is as in Azure.
+
+    Source: https://learn.microsoft.com/azure/azure-functions/functions-host-json#override-hostjson-values
+    """
     path = app_dir / "host.json"
     host: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    for name, value in os.environ.items():
+        if name.startswith(_OVERRIDE):
+            _override(host, name.removeprefix(_OVERRIDE).split("__"), value)
     extensions = host.get("extensions", {})
     bus = extensions.get("serviceBus", {})
     usual = Options()
@@ -63,6 +72,16 @@ def read_options(app_dir: Path) -> Options:
         session_idle=_seconds(bus.get("sessionIdleTimeout"), usual.session_idle),
         prefetch=bus.get("prefetchCount", usual.prefetch),
     )
+
+
+def _override(host: dict[str, Any], place: list[str], value: str) -> None:
+    """Put a value, written as in JSON or as bare text, where the names lead."""
+    for name in place[:-1]:
+        host = host.setdefault(name, {})
+    try:
+        host[place[-1]] = json.loads(value)
+    except ValueError:
+        host[place[-1]] = value
 
 
 def apply_settings(path: Path | None) -> dict[str, Any]:

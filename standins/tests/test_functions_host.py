@@ -25,9 +25,10 @@ from azure.servicebus.aio import ServiceBusClient, ServiceBusSender
 from standins.functions_host.http_trigger import aiohttp_route
 from standins.functions_host.index import Function
 from standins.functions_host.invocation import Invoker
-from standins.functions_host.options import HostError
+from standins.functions_host.options import HostError, read_options
 from standins.functions_host.timer_trigger import Schedule, TimerTriggers
 from standins.service_bus import serve
+from standins.stack import FEW_SESSIONS
 from standins.tests.hosting import ROOT, Host, eventually, lines, running_host
 from standins.world import World
 
@@ -446,3 +447,15 @@ def test_the_rest_of_a_path_is_one_part_and_constraints_are_refused() -> None:
     assert aiohttp_route("files/{team}/{*path}") == "files/{team}/{path:.*}"
     with pytest.raises(HostError):
         aiohttp_route("teams/{id:int}")
+
+
+def test_a_setting_stands_for_a_value_of_the_hosts_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bus = {"maxConcurrentSessions": 16, "prefetchCount": 7}
+    (tmp_path / "host.json").write_text(json.dumps({"extensions": {"serviceBus": bus}}))
+    for name, value in FEW_SESSIONS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AzureFunctionsJobHost__functionTimeout", "00:02:00")
+    options = read_options(tmp_path)
+    assert (options.max_sessions, options.prefetch, options.function_timeout) == (4, 7, 120.0)

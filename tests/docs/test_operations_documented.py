@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,31 +34,37 @@ def test_every_alert_is_on_the_page_and_names_it() -> None:
         assert "docs/operations.md" in description
 
 
-def trees() -> Iterator[ast.AST]:
-    for folder in ("shared", "functions"):
-        yield from (ast.parse(path.read_text()) for path in sorted((ROOT / folder).rglob("*.py")))
+@functools.cache
+def calls() -> tuple[ast.Call, ...]:
+    """Every call in the app of a function by which a text may get into the log."""
+    names = TOLD | {name for _, name in LOGGED}
+    return tuple(
+        node
+        for folder in ("shared", "functions")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and name_of(node.func) in names
+    )
 
 
 def logged() -> Iterator[tuple[str, ...]]:
     """The fixed parts of every text that is given to the log, in order."""
-    for tree in trees():
-        for node in ast.walk(tree):
-            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
-                continue
-            if isinstance(node.func.value, ast.Name) and (node.func.value.id, node.func.attr) in LOGGED:
-                yield parts(node.args[0])
+    for node in calls():
+        if not (isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name)):
+            continue
+        if (node.func.value.id, node.func.attr) in LOGGED:
+            yield parts(node.args[0])
 
 
 def told() -> Iterator[tuple[str, ...]]:
     """The same of every text that is given to a function that logs it."""
-    for tree in trees():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and name_of(node.func) in TOLD:
-                yield from (
-                    parts(argument)
-                    for argument in node.args
-                    if isinstance(argument, ast.JoinedStr | ast.Constant)
-                )
+    for node in calls():
+        if name_of(node.func) in TOLD:
+            yield from (
+                parts(argument)
+                for argument in node.args
+                if isinstance(argument, ast.JoinedStr | ast.Constant)
+            )
 
 
 def telling() -> Iterator[tuple[str, ...]]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from standins.identity import IDENTITY_HEADER
-from standins.stack import Stack
+from standins.stack import FEW_SESSIONS, Stack
 from standins.tests.reference.comparison import Comparison
 from tests.conftest import ROOT
 from tests.end_to_end.road import Road
@@ -28,7 +28,9 @@ def whole_road(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Road]:
     """
     folder = tmp_path_factory.mktemp("road")
     with (
-        Stack(folder, ROOT, log_level="DEBUG", run_options=("--latency", "none", "--exchanges")) as stack,
+        Stack(
+            folder, ROOT, FEW_SESSIONS, log_level="DEBUG", run_options=("--latency", "none", "--exchanges")
+        ) as stack,
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setenv("IDENTITY_ENDPOINT", f"{stack.addresses['identity']}/msi/token")

@@ -17,7 +17,7 @@ from azure.mgmt.apimanagement.models import SubscriptionUpdateParameters
 from openai import AzureOpenAI, OpenAI
 
 from standins.identity import IDENTITY_HEADER
-from standins.stack import APIM_ID, Stack
+from standins.stack import APIM_ID, FEW_SESSIONS, Stack
 from tests.conftest import ROOT
 from tests.end_to_end.road import Road
 from tests.end_to_end.written import CATALOG_PATH, Clone, path_of
@@ -103,7 +103,7 @@ class Governed:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Governed]:
     folder = tmp_path_factory.mktemp("governed")
     with (
-        Stack(folder, ROOT, run_options=("--latency", "none", "--exchanges")) as stack,
+        Stack(folder, ROOT, FEW_SESSIONS, run_options=("--latency", "none", "--exchanges")) as stack,
         pytest.MonkeyPatch.context() as patch,
         httpx.Client(verify=ssl.create_default_context(cafile=stack.ca)) as http,
     ):

@@ -11,7 +11,7 @@ import pytest
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from standins.demo.repository import Clone
 from standins.demo.servers import Servers
-from standins.stack import REPOSITORY, Stack, wait_until
+from standins.stack import FEW_SESSIONS, REPOSITORY, Stack, wait_until
 from tests.conftest import ROOT
 
 
@@ -25,7 +25,10 @@ class OtherStack(Stack):
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with OtherStack(tmp_path_factory.mktemp("other"), ROOT) as stack, pytest.MonkeyPatch.context() as patch:
+    with (
+        OtherStack(tmp_path_factory.mktemp("other"), ROOT, FEW_SESSIONS) as stack,
+        pytest.MonkeyPatch.context() as patch,
+    ):
         for name in ("IDENTITY_ENDPOINT", "IDENTITY_HEADER"):
             patch.setenv(name, stack.settings()[name])  # `Servers` sets them too; other tests get theirs back
         yield stack

@@ -172,6 +172,12 @@ def catalog_text() -> str:
 
 
 def a_catalog(text: str = _CATALOG) -> Catalog:
+    """As the app reads it, which keeps it too."""
+    return _read_catalog(text)
+
+
+@cache
+def _read_catalog(text: str) -> Catalog:
     verdict = read_catalog(DEFAULT_CATALOG_PATH, text.encode())
     assert verdict.catalog is not None, verdict.problems
     return verdict.catalog

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -28,9 +29,10 @@ def _modules(distribution: str) -> set[str]:
     return {".".join(place.parts) for place in places}
 
 
-def _imported() -> set[str]:
+@functools.cache
+def _imported() -> frozenset[str]:
     """All modules that the app imports."""
-    found = set()
+    found: set[str] = set()
     folders = (ROOT / "functions", ROOT / "shared")
     for path in [ROOT / "function_app.py", *(path for folder in folders for path in folder.rglob("*.py"))]:
         for node in ast.walk(ast.parse(path.read_text())):
@@ -38,7 +40,7 @@ def _imported() -> set[str]:
                 found |= {alias.name for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:
                 found |= {node.module}
-    return found
+    return frozenset(found)
 
 
 @pytest.mark.parametrize("name", _names((ROOT / "requirements.txt").read_text().splitlines()))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from standins.identity import IDENTITY_HEADER
+from standins.stack import FEW_SESSIONS
 from standins.world import Right
 from tests.conftest import ROOT
 from tests.end_to_end.road import Road
@@ -48,7 +49,7 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
     folder = tmp_path_factory.mktemp("office")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IDENTITY_HEADER", IDENTITY_HEADER)
-        office = Office(folder, ROOT)
+        office = Office(folder, ROOT, FEW_SESSIONS)
         with office:
             patch.setenv("IDENTITY_ENDPOINT", f"{office.addresses['identity']}/msi/token")
             road = Road(office, Clone(office.git_url, folder / "clone"))

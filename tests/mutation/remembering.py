@@ -20,7 +20,7 @@ from shared.catalog import capacity, catalog
 from shared.documents import strict_yaml
 from shared.documents.document import Document
 from shared.requests import request
-from tests.fakes import gateway
+from tests.fakes import app, gateway
 from tests.stages import road
 
 #: What a reading consists of. While one of these is changed, and while it is noted which test runs which
@@ -47,6 +47,7 @@ REMEMBERED = (
     capacity.limits_of,
     gateway.said_by,
     gateway.named_in,
+    app._read_catalog,
 )
 
 _remembered: dict[tuple[str, bytes], Document] = {}

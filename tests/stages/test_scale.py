@@ -27,7 +27,7 @@ from tests.stages.road import a_platform, drain, push, run, sweep
 
 CEILING = "    maxTokensPerMinute: 100000\n"
 COUNTED = catalog_text().replace(CEILING, f"{CEILING}    capacity: 2000000000\n")
-SIZES = (10, 1_000, 10_000) if THOROUGH else (10, 200)
+SIZES = (10, 1_000, 10_000) if THOROUGH else (10, 100)
 #: Teams of pushes that are left to a sweep.
 CROWDS = LARGE_PUSH + 10, LARGE_PUSH + 30
 #: What Azure Resource Manager answers.

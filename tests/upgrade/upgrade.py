@@ -26,7 +26,7 @@ from typing import Any
 from azure.identity import ManagedIdentityCredential
 
 from standins.identity import IDENTITY_HEADER
-from standins.stack import AUDIENCE, Stack, ask, wait_until
+from standins.stack import AUDIENCE, FEW_SESSIONS, Stack, ask, wait_until
 from standins.world import Call
 from tests.conftest import ROOT
 from tests.end_to_end.road import Road
@@ -148,7 +148,7 @@ def _table(difference: str) -> str:
 
 
 def stack_of(folder: Path, code: Path, **settings: str) -> Stack:
-    return Stack(folder, code, {**SETTINGS, **settings})
+    return Stack(folder, code, {**SETTINGS, **FEW_SESSIONS, **settings})
 
 
 def first_days(code: Path, before: Snapshot, folder: Path) -> Days:
