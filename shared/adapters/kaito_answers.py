@@ -22,6 +22,10 @@ _PLURALS = {
     "NetworkPolicy": "networkpolicies",
     "HTTPRoute": "httproutes",
     "Workspace": "workspaces",
+    "Pod": "pods",
+    "ConfigMap": "configmaps",
+    "NodeClaim": "nodeclaims",
+    "ExternalSecret": "externalsecrets",
 }
 
 

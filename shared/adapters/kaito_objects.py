@@ -9,14 +9,12 @@ from typing import TypeVar
 from shared.adapters.answers import instance, text
 from shared.kaito.releases import INFERENCE_SET, MARKED_MAPS, SIZE_HAS_DEFAULT
 from shared.marker import read_time
-from shared.resources.actual import GpuNode, Limit, Namespace, Route, Workspace
+from shared.resources.actual import Limit, Namespace, Route, Workspace
 from shared.resources.workspaces import MANAGED_BY, MANAGER, Manifest, fixed_fields, marker_of, our_labels
 
 V = TypeVar("V")
 
 FIELD_MANAGER = "mergekey"
-#: KAITO labels a node with the workspace that it was made for, and with `...namespace`.
-NODE_OF = "kaito.sh/workspace"
 _OF_EVERY_KIND = ("apiVersion", "kind", "metadata")
 #: The conditions of a namespace that say what holds its deletion up: an aggregated API that does not answer,
 #: whose objects cannot be listed; a finalizer that nobody takes off; content that is still there.
@@ -62,7 +60,12 @@ def namespace_of(item: Manifest) -> Namespace:
         labels=our_labels(metadata.get("labels") or {}),
         deleted=_deleted(metadata),
         remaining=_remaining(status.get("conditions") or ()),
+        created=_created(metadata),
     )
+
+
+def _created(metadata: Manifest) -> datetime | None:
+    return read_time(str(metadata.get("creationTimestamp") or ""))
 
 
 def _deleted(metadata: Manifest) -> datetime | None:
@@ -84,26 +87,26 @@ def _version(metadata: Manifest) -> tuple[str, str]:
     return text(metadata["name"]), text(metadata["resourceVersion"])
 
 
-def node_of(item: Manifest) -> GpuNode:
-    labels = item["metadata"]["labels"]
-    return GpuNode(
-        text(item["metadata"]["name"]), labels.get(f"{NODE_OF}namespace", ""), text(labels[NODE_OF])
-    )
-
-
 def workspace_of(item: Manifest) -> Workspace:
     metadata = item["metadata"]
     name, version = _version(metadata)
+    status = item.get("status") or {}
     return Workspace(
         name=name,
         resource_version=version,
         fixed=fixed_fields(item),
-        conditions=tuple(instance(dict, each) for each in (item.get("status") or {}).get("conditions") or ()),
+        conditions=conditions_of(status),
         terminating="deletionTimestamp" in metadata,
         managed=is_managed(metadata),
-        nodes=instance(int, (item.get("status") or {}).get("targetNodeCount") or 0),
+        nodes=instance(int, status.get("targetNodeCount") or 0),
         deleted=_deleted(metadata),
+        created=_created(metadata),
+        state=instance(str, status.get("state") or ""),
     )
+
+
+def conditions_of(status: Manifest) -> tuple[Manifest, ...]:
+    return tuple(instance(dict, each) for each in status.get("conditions") or ())
 
 
 def limit_of(kind: str) -> Callable[[Manifest], Limit]:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from shared.errors import LabelLost, NotManaged
+from shared.kaito.causes import SECRET
 from shared.marker import Marker
 from shared.names import namespace as namespace_name
 from shared.resources.actual import Limit, Namespace, Route, Workspace
@@ -141,8 +142,10 @@ def started(desired: DesiredWorkspaces, actual: ActualWorkspaces) -> frozenset[s
 def _plan_namespace(
     desired: DesiredWorkspaces, marker: Marker, actual: ActualWorkspaces, postponed: Mapping[str, str]
 ) -> Plan:
-    """The plan where there is no namespace; it is made with the first workspace."""
-    if postponed.keys() >= desired.workspaces.keys():
+    """The plan where there is no namespace; it is made with the first workspace. An access secret comes only
+    into a namespace that is there.
+    """
+    if postponed.keys() >= desired.workspaces.keys() and SECRET.reason not in postponed.values():
         return Plan(pending=tuple(_pending(postponed)))
     if actual.unread:
         return Plan(unread=actual.unread)
