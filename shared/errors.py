@@ -78,6 +78,14 @@ class Rejected(PermanentError):
     reason = "Rejected"
 
 
+class WorkspaceFailed(PermanentError):
+    """A workspace does not serve, and waiting on cannot help. Its reason is the cause
+    (`shared.kaito.causes`).
+    """
+
+    reason = "WorkspaceFailed"
+
+
 class TooLarge(Rejected):
     """A message is larger than Service Bus takes."""
 

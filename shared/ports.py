@@ -14,6 +14,7 @@ from typing import Protocol
 from shared.documents.problem import Problem
 from shared.git import Tree
 from shared.kaito.releases import Release
+from shared.kaito.witnesses import NodeClaim, Pod
 from shared.marker import Marker
 from shared.messaging.messages import CONTENT_TYPE
 from shared.messaging.retry_state import IncomingMessage
@@ -23,6 +24,7 @@ from shared.resources.actual import (
     ActualNamedValue,
     Api,
     ConfigMap,
+    ExternalSecret,
     Fragment,
     GpuNode,
     Limit,
@@ -393,8 +395,22 @@ class Cluster(Protocol):
         ...
 
     async def gpu_nodes(self) -> list[GpuNode]:
-        """The nodes that KAITO had made."""
+        """The nodes that KAITO had made, by itself or by Karpenter."""
         ...
+
+    async def pods(self, namespace: str) -> list[Pod]:
+        """The pods of workspaces."""
+        ...
+
+    async def all_pods(self) -> Mapping[str, list[Pod]]:
+        """By namespace, those of workspaces."""
+        ...
+
+    async def node_claims(self) -> list[NodeClaim]:
+        """Those of workspaces, in all namespaces."""
+        ...
+
+    async def external_secrets(self, namespace: str) -> list[ExternalSecret]: ...
 
     async def release(self) -> Release | None:
         """The release of KAITO, by what the cluster serves; None for one that this version does not know. An

@@ -82,6 +82,11 @@ def found(team: str, what: str) -> None:
     log.warning("Sweep: %s: %s", team, what)
 
 
+def noted(team: str, what: str) -> None:
+    """What a stage found beside its work: nothing is changed for it, a person should look."""
+    log.warning("Workspaces: %s: %s", team, what)
+
+
 def not_looked_at(what: str, why: str) -> None:
     log.info("Sweep: %s are not looked at: %s", what, why)
 

@@ -23,7 +23,6 @@ from shared.adapters.kaito_answers import SYSTEM, Answer, PageExpired, Place, ve
 from shared.adapters.kaito_connection import Connection
 from shared.adapters.kaito_objects import (
     FIELD_MANAGER,
-    NODE_OF,
     at_home,
     by_home,
     config_map_of,
@@ -31,17 +30,34 @@ from shared.adapters.kaito_objects import (
     limit_of,
     marks_of,
     namespace_of,
-    node_of,
     route_of,
     types_in,
     workspace_of,
+)
+from shared.adapters.kaito_witnesses import (
+    NODE_OF,
+    NODE_OF_KARPENTER,
+    POD_OF,
+    claims_of,
+    external_secret_of,
+    node_of,
+    pod_of,
 )
 from shared.adapters.sharing import SingleFlight
 from shared.adapters.translate import understood, unexpected
 from shared.calls import counted
 from shared.errors import KindNotServed
 from shared.kaito.releases import Release, release_of
-from shared.resources.actual import ConfigMap, GpuNode, Limit, Namespace, Route, Workspace
+from shared.kaito.witnesses import NodeClaim, Pod
+from shared.resources.actual import (
+    ConfigMap,
+    ExternalSecret,
+    GpuNode,
+    Limit,
+    Namespace,
+    Route,
+    Workspace,
+)
 from shared.resources.served_kinds import NEEDED, ServedKinds, TypeName
 from shared.resources.workspaces import API_VERSION, LIMITS, MANAGED_BY, MANAGER, ROUTE_VERSION, Manifest
 
@@ -55,6 +71,7 @@ V = TypeVar("V")
 AKS_SCOPE = "6dae42f8-4368-4678-94ff-3960e28e3630/.default"
 #: Seconds for which the answers about KAITO's release, and about what is served, are kept.
 RELEASE_KEPT = DISCOVERY_TIME = 300.0
+NODE_CLAIM_VERSION, EXTERNAL_SECRET_VERSION = "karpenter.sh/v1", "external-secrets.io/v1"
 _LIMITS = {"ResourceQuota": "v1", "NetworkPolicy": "networking.k8s.io/v1"}
 #: Finds in a list what is ours.
 _OURS = {"labelSelector": f"{MANAGED_BY}={MANAGER}"}
@@ -129,8 +146,9 @@ class KaitoCluster:
             return answer.json()
 
     def _not_served(self, place: Place) -> KindNotServed:
-        """The error; what is known of the server is asked for anew."""
-        self._served = self._release = None
+        """The error. Where the kind is one that is needed, what is known of the server is asked for anew."""
+        if (place.api_version, place.kind) in NEEDED:
+            self._served = self._release = None
         return KindNotServed(self._name, place.api_version, place.kind)
 
     @property
@@ -167,7 +185,28 @@ class KaitoCluster:
         return by_home(await self._list(Place(_LIMITS[kind], kind), at_home(limit_of(kind)), _OURS))
 
     async def gpu_nodes(self) -> list[GpuNode]:
-        return await self._list(Place("v1", "Node"), node_of, {"labelSelector": NODE_OF})
+        """A selector cannot say "one label or the other"."""
+        found = [
+            node
+            for label in (NODE_OF, NODE_OF_KARPENTER)
+            for node in await self._list(Place("v1", "Node"), node_of, {"labelSelector": label})
+        ]
+        return list({node.name: node for node in found}.values())
+
+    async def pods(self, namespace: str) -> list[Pod]:
+        return await self._list(Place("v1", "Pod", namespace), pod_of, {"labelSelector": POD_OF})
+
+    async def all_pods(self) -> Mapping[str, list[Pod]]:
+        return by_home(await self._list(Place("v1", "Pod"), at_home(pod_of), {"labelSelector": POD_OF}))
+
+    async def node_claims(self) -> list[NodeClaim]:
+        """All are listed: their labels differ by who made them, and Karpenter may make nodes for others."""
+        found = await self._list(Place(NODE_CLAIM_VERSION, "NodeClaim"), claims_of)
+        return [claim for claims in found for claim in claims]
+
+    async def external_secrets(self, namespace: str) -> list[ExternalSecret]:
+        place = Place(EXTERNAL_SECRET_VERSION, "ExternalSecret", namespace)
+        return await self._list(place, external_secret_of)
 
     async def _list(
         self, place: Place, read: Callable[[Manifest], V], query: Mapping[str, str] | None = None

@@ -23,6 +23,9 @@ _PLURALS = {
     "NetworkPolicy": "networkpolicies",
     "HTTPRoute": "httproutes",
     "Workspace": "workspaces",
+    "Pod": "pods",
+    "NodeClaim": "nodeclaims",
+    "ExternalSecret": "externalsecrets",
 }
 
 

@@ -9,15 +9,13 @@ from typing import TypeVar
 from shared.adapters.answers import instance, text
 from shared.kaito.releases import INFERENCE_SET, MARKED_MAPS, SIZE_HAS_DEFAULT
 from shared.marker import read_time
-from shared.resources.actual import ConfigMap, GpuNode, Limit, Namespace, Route, Workspace
+from shared.resources.actual import ConfigMap, Limit, Namespace, Route, Workspace
 from shared.resources.inference_config import configuration_of
 from shared.resources.workspaces import MANAGED_BY, MANAGER, Manifest, fixed_fields, marker_of, our_labels
 
 V = TypeVar("V")
 
 FIELD_MANAGER = "mergekey"
-#: KAITO labels a node with the workspace that it was made for, and with `...namespace`.
-NODE_OF = "kaito.sh/workspace"
 _OF_EVERY_KIND = ("apiVersion", "kind", "metadata")
 #: The conditions of a namespace that say what holds its deletion up: an aggregated API that does not answer,
 #: whose objects cannot be listed; a finalizer that nobody takes off; content that is still there.
@@ -63,7 +61,12 @@ def namespace_of(item: Manifest) -> Namespace:
         labels=our_labels(metadata.get("labels") or {}),
         deleted=_deleted(metadata),
         remaining=_remaining(status.get("conditions") or ()),
+        created=_created(metadata),
     )
+
+
+def _created(metadata: Manifest) -> datetime | None:
+    return read_time(str(metadata.get("creationTimestamp") or ""))
 
 
 def _deleted(metadata: Manifest) -> datetime | None:
@@ -85,26 +88,22 @@ def _version(metadata: Manifest) -> tuple[str, str]:
     return text(metadata["name"]), text(metadata["resourceVersion"])
 
 
-def node_of(item: Manifest) -> GpuNode:
-    labels = item["metadata"]["labels"]
-    return GpuNode(
-        text(item["metadata"]["name"]), labels.get(f"{NODE_OF}namespace", ""), text(labels[NODE_OF])
-    )
-
-
 def workspace_of(item: Manifest) -> Workspace:
     metadata = item["metadata"]
     name, version = _version(metadata)
+    status = item.get("status") or {}
     return Workspace(
         name=name,
         resource_version=version,
         fixed=fixed_fields(item),
-        conditions=tuple(instance(dict, each) for each in (item.get("status") or {}).get("conditions") or ()),
+        conditions=conditions_of(status),
         terminating="deletionTimestamp" in metadata,
         managed=is_managed(metadata),
-        nodes=instance(int, (item.get("status") or {}).get("targetNodeCount") or 0),
+        nodes=instance(int, status.get("targetNodeCount") or 0),
         deleted=_deleted(metadata),
         configuration=configuration_of(item),
+        created=_created(metadata),
+        state=instance(str, status.get("state") or ""),
     )
 
 
@@ -112,6 +111,10 @@ def config_map_of(item: Manifest) -> ConfigMap:
     data = {text(name): text(value) for name, value in instance(dict, item.get("data") or {}).items()}
     metadata = item["metadata"]
     return ConfigMap(text(metadata["name"]), is_managed(metadata), item.get("immutable") is True, data)
+
+
+def conditions_of(status: Manifest) -> tuple[Manifest, ...]:
+    return tuple(instance(dict, each) for each in status.get("conditions") or ())
 
 
 def limit_of(kind: str) -> Callable[[Manifest], Limit]:

@@ -26,7 +26,6 @@ from shared.resources.keys import renewal_of
 from shared.resources.namespace_labels import has_our_label, label_lost
 from shared.resources.plan import Plan, describe, known
 from shared.resources.project import BEING_DELETED, FAILED, READY, plan_withdrawn_project
-from shared.resources.readiness import Failed, NotYet, readiness
 
 PARTS: tuple[Part, ...] = ("Gateway", "Keys", "Workspaces", "Projects")
 
@@ -308,20 +307,26 @@ def _serving_workspaces(view: TeamView) -> Condition:
     if not_serving is not None:
         return not_serving
     since = max((moment for each in found if (moment := _since(each, _SUCCEEDED))), default=None)
-    return Condition("Workspaces", "True", "Ready", ", ".join(each.name for each in found), since)
+    return Condition("Workspaces", "True", "Ready", ", ".join(map(_served, found)), since)
+
+
+def _served(workspace: Workspace) -> str:
+    """Its name, and what was found although it serves."""
+    finding = workspace.verdict.text
+    return f"{workspace.name} ({finding})" if finding else workspace.name
 
 
 def _not_serving(workspace: Workspace) -> Condition | None:
     """The condition of a workspace that does not serve; None if it serves."""
-    match readiness(workspace.conditions):
-        case Failed(message):
-            text, since = f"{workspace.name}: {message}", _since(workspace, _SUCCEEDED)
-            return Condition("Workspaces", "False", "WorkspaceFailed", text, since)
-        case NotYet(reason):
-            since = _since(workspace, f"{reason.removesuffix('NotReady')}Ready", _SUCCEEDED)
-            return Condition("Workspaces", "False", reason, f"{workspace.name} is not ready yet", since)
-        case _:
-            return None
+    verdict = workspace.verdict
+    if verdict.is_ready:
+        return None
+    reason = verdict.cause.reason
+    since = verdict.since or _since(workspace, f"{reason.removesuffix('NotReady')}Ready", _SUCCEEDED)
+    if not verdict.text:
+        return Condition("Workspaces", "False", reason, f"{workspace.name} is not ready yet", since)
+    text = f"{workspace.name}: {verdict.text} ({verdict.cause.actor})"
+    return Condition("Workspaces", "False", reason, text, since)
 
 
 def _playground(view: TeamView, platform: Platform) -> Condition:

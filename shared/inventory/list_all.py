@@ -11,6 +11,7 @@ from shared import names
 from shared.app import App
 from shared.errors import AccessDenied, KindNotServed, MergekeyError
 from shared.inventory.snapshot import Snapshot
+from shared.inventory.workspace_witnesses import Witnesses, witnesses
 from shared.ports import Cluster
 from shared.resources.actual import (
     GpuNode,
@@ -142,14 +143,38 @@ async def _survey_cluster(cluster: Cluster | None) -> _InCluster:
         if_served(cluster.all_routes),
         _survey_limits(cluster),
     )
+    standing = _by_home(workspaces)
+    seen = await witnesses(
+        cluster, known(standing, {}), with_claims=_has_lost_nodes(known(or_unread(nodes), ()), standing)
+    )
     return _InCluster(
         UNREAD if isinstance(namespaces, KindNotServed) else _by_name(namespaces),
-        _by_home(workspaces),
+        standing
+        if isinstance(standing, Unread)
+        else {home: seen.of(home, each) for home, each in standing.items()},
         _by_home(routes),
-        UNREAD if isinstance(nodes, KindNotServed) else tuple(nodes),
+        UNREAD if isinstance(nodes, KindNotServed) else _with_claims(nodes, seen),
         limits,
-        {**unknown, **errors_of(nodes, namespaces, workspaces, routes)},
+        {**unknown, **(seen.denied or {}), **errors_of(nodes, namespaces, workspaces, routes)},
     )
+
+
+def _with_claims(nodes: Iterable[GpuNode], seen: Witnesses) -> tuple[GpuNode, ...]:
+    """Nodes whose NodeClaims are being deleted are going."""
+    going = {claim.node for claim in seen.claims or () if claim.going}
+    return tuple(replace(node, going=node.going or node.name in going) for node in nodes)
+
+
+def _has_lost_nodes(
+    nodes: Iterable[GpuNode], workspaces: Mapping[str, tuple[Workspace, ...]] | Unread
+) -> bool:
+    """Whether a node stands whose workspace does not: it was left behind, or its NodeClaim is being deleted.
+    All releases of KAITO let go of a workspace before its nodes are gone.
+    """
+    if isinstance(workspaces, Unread):
+        return False
+    standing = {(home, each.name) for home, found in workspaces.items() for each in found}
+    return any(not node.going and (node.namespace, node.workspace) not in standing for node in nodes)
 
 
 async def _survey_limits(cluster: Cluster) -> tuple[Limits | Unread, Mapping[str, MergekeyError]]:

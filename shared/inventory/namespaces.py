@@ -14,6 +14,7 @@ from shared.inventory.snapshot import Snapshot
 from shared.resources.actual import Namespace, Workspace
 from shared.resources.namespace_labels import has_our_label, label_lost
 from shared.resources.plan import UNREAD, Unread, known
+from shared.resources.workspaces import node_bounds
 
 #: An empty namespace goes in seconds, one with a GPU node in minutes.
 STAYS_TOO_LONG = timedelta(minutes=10)
@@ -33,6 +34,7 @@ def namespace_findings(
             yield label_lost(found.name, listed) + _cost(known(listed, ()), catalog)
         else:
             yield from _workspaces_that_stay(found.name, known(listed, ()), catalog, now)
+            yield from _above_bounds(found.name, known(listed, ()), catalog)
 
 
 def _namespace_that_stays(found: Namespace, now: datetime) -> Iterator[str]:
@@ -53,6 +55,16 @@ def _workspaces_that_stay(
                 f"workspace {home}/{each.name} has been going for {minutes} minutes and is still there: "
                 f"KAITO has not taken its finalizer off, and its GPUs go on{_cost((each,), catalog)}"
             )
+
+
+def _above_bounds(home: str, workspaces: Iterable[Workspace], catalog: Catalog | None) -> Iterator[str]:
+    """Workspaces that take more nodes than the catalogue allows and were not deleted for it."""
+    bounds = {} if catalog is None else node_bounds(catalog)
+    for each in workspaces:
+        most = bounds.get(each.name)
+        if each.managed and not each.terminating and most is not None and each.nodes > most:
+            told = f"workspace {home}/{each.name} takes {each.nodes} nodes, the catalogue allows {most}"
+            yield f"{told}: it stays{_cost((each,), catalog)}"
 
 
 def _too_long(deleted: datetime | None, now: datetime) -> int | None:

@@ -5,7 +5,7 @@ is missing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -13,6 +13,8 @@ from shared import names
 from shared.app import App
 from shared.errors import MergekeyError
 from shared.inventory.snapshot import Part, Snapshot
+from shared.inventory.workspace_witnesses import with_witnesses
+from shared.ports import Cluster
 from shared.requests.request import AccessRequest
 from shared.resources.actual import (
     ActualBackend,
@@ -145,18 +147,23 @@ async def _in_cluster(app: App, team: str, request: AccessRequest | None) -> InC
     name = names.namespace(team)
     if not _has_own_models(request):
         namespace = await app.cluster.namespace(name)
-        return (
-            InCluster()
-            if namespace is None
-            else InCluster(namespace, tuple(await app.cluster.workspaces(name)))
-        )
+        if namespace is None:
+            return InCluster()
+        return InCluster(namespace, await _told(app.cluster, name, await app.cluster.workspaces(name)))
     namespace, workspaces, routes, limits = await asyncio.gather(
         app.cluster.namespace(name),
         app.cluster.workspaces(name),
         app.cluster.routes(name),
         app.cluster.limits(name),
     )
-    return InCluster(namespace, tuple(workspaces), tuple(routes), tuple(limits))
+    told = await _told(app.cluster, name, workspaces)
+    return InCluster(namespace, told, tuple(routes), tuple(limits))
+
+
+async def _told(cluster: Cluster, home: str, workspaces: Iterable[Workspace]) -> tuple[Workspace, ...]:
+    """The workspaces, ours with all that shows why they do not serve."""
+    seen, _ = await with_witnesses(cluster, home, workspaces)
+    return seen
 
 
 async def _in_account(app: App, team: str) -> InAccount:

@@ -100,7 +100,7 @@ def _nodes(world: Snapshot) -> Iterator[str]:
         f"GPU node {node.name} was made for the workspace {node.namespace}/{node.workspace}, which is gone: "
         "delete its node pool"
         for node in world.nodes
-        if (node.namespace, node.workspace) not in existing
+        if (node.namespace, node.workspace) not in existing and not node.going
     )
 
 

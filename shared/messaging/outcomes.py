@@ -19,7 +19,7 @@ class Event(Generic[M]):
     machine says. `correlation_id` is the id of the first message of the chain: the ids of all that follow
     begin with it. `is_retry` is true for a retry, for a redelivery after a crash or a lost lock, and after
     the branch has moved: an earlier attempt may have overwritten a newer state. `waited_for` is the reason
-    for which the message was scheduled, empty for none.
+    for which the message was scheduled, empty for none, `waited_since` since when, None for none.
     """
 
     message: M
@@ -27,6 +27,7 @@ class Event(Generic[M]):
     correlation_id: str
     is_retry: bool = False
     waited_for: str = ""
+    waited_since: datetime | None = None
 
     @property
     def verify_markers(self) -> bool:

@@ -11,6 +11,8 @@ from typing import Any
 
 from shared.catalog.capacity import Grants
 from shared.catalog.catalog import Breaker
+from shared.kaito.causes import Verdict, judge, was_never_ready
+from shared.kaito.witnesses import NodeClaim, Pod
 from shared.marker import Marker
 from shared.resources.backends import Backend, PoolMember
 from shared.resources.inference_config import Configuration
@@ -167,7 +169,8 @@ class RoleGrant:
 @dataclass(frozen=True, slots=True)
 class Namespace:
     """A namespace with those of its labels that are ours. `deleted` is when its deletion began, `remaining`
-    what its conditions say of why it stays; in the first seconds of a deletion they say nothing.
+    what its conditions say of why it stays; in the first seconds of a deletion they say nothing. `created` is
+    when it was made.
     """
 
     name: str
@@ -177,6 +180,7 @@ class Namespace:
     labels: Mapping[str, str] = field(default_factory=dict)
     deleted: datetime | None = None
     remaining: str = ""
+    created: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +188,9 @@ class Workspace:
     """A KAITO Workspace: its immutable fields (`fixed`), its conditions, whether it is being deleted, how
     many `nodes` KAITO takes for it, 0 where it does not say (yet), when its deletion began (`deleted`), and
     what it is told beyond its preset (`configuration`).
+
+    `created` is when it was made, `state` KAITO's word for it (empty up to 0.8). `pods` and `claims` are
+    None where they were not read.
     """
 
     name: str
@@ -195,6 +202,20 @@ class Workspace:
     nodes: int = 0
     deleted: datetime | None = None
     configuration: Configuration = field(default_factory=Configuration)
+    created: datetime | None = None
+    state: str = ""
+    pods: tuple[Pod, ...] | None = None
+    claims: tuple[NodeClaim, ...] | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether it serves, or why not, as far as its witnesses were read."""
+        return judge(self.conditions, self.nodes, self.pods, self.claims)
+
+    @property
+    def was_never_ready(self) -> bool:
+        is_served = any(pod.ready for pod in self.pods or ())
+        return not is_served and was_never_ready(self.conditions, self.state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +226,18 @@ class ConfigMap:
     managed: bool
     immutable: bool
     data: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalSecret:
+    """Another operator's order to make the Secret `target`; `ready` when the Secret is there, else `reason`
+    says why not.
+    """
+
+    name: str
+    target: str
+    ready: bool
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,11 +263,12 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class GpuNode:
-    """A node that KAITO created for a workspace."""
+    """A node that KAITO created for a workspace; `going` while it is being deleted."""
 
     name: str
     namespace: str
     workspace: str
+    going: bool = False
 
 
 @dataclass(frozen=True, slots=True)

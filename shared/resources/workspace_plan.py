@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from shared.errors import LabelLost, NotManaged, WorkspaceEdited
+from shared.kaito.causes import SECRET
 from shared.kaito.releases import Release
 from shared.marker import Marker
 from shared.names import namespace as namespace_name
@@ -167,8 +168,10 @@ def configs_of(desired: DesiredWorkspaces, actual: ActualWorkspaces) -> frozense
 def _plan_namespace(
     desired: DesiredWorkspaces, marker: Marker, actual: ActualWorkspaces, postponed: Mapping[str, str]
 ) -> Plan:
-    """The plan where there is no namespace; it is made with the first workspace."""
-    if postponed.keys() >= desired.workspaces.keys():
+    """The plan where there is no namespace; it is made with the first workspace. An access secret comes only
+    into a namespace that is there.
+    """
+    if postponed.keys() >= desired.workspaces.keys() and SECRET.reason not in postponed.values():
         return Plan(pending=tuple(_pending(postponed)))
     if actual.unread:
         return Plan(unread=actual.unread)

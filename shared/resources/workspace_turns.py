@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from shared.marker import Marker
 from shared.resources.actual import Namespace, Workspace
-from shared.resources.readiness import Ready, readiness
 from shared.resources.workspace_changes import model_in, model_of
 from shared.resources.workspaces import Manifest
 
@@ -70,5 +69,5 @@ def _is_before(
     if found.terminating:
         return True
     if model_of(found) == target:
-        return not isinstance(readiness(found.conditions), Ready)
+        return not found.verdict.is_ready
     return has_begun and namespace.name < own

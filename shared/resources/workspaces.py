@@ -173,6 +173,11 @@ def config_manifest(marker: Marker, config: InferenceConfig) -> Manifest:
     }
 
 
+def node_bounds(catalog: Catalog) -> dict[str, int]:
+    """The most nodes that a workspace may take, by its name, where the catalogue says so."""
+    return {workspace(each.name): each.max_nodes for each in catalog.models if each.max_nodes is not None}
+
+
 def route_manifest(marker: Marker, model: ModelAccess, cluster: Cluster) -> Manifest:
     """Route from the Gateway to the Service that KAITO names after the workspace; the path's prefix is
     removed.

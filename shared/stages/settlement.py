@@ -30,7 +30,7 @@ from shared.errors import (
     Unavailable,
     WaitedTooLong,
 )
-from shared.marker import format_time, parse_time
+from shared.marker import format_time, parse_time, read_time
 from shared.messaging.messages import (
     CUT,
     DeadLetter,
@@ -114,6 +114,7 @@ async def _settle(case: Case, work: Work) -> None:
                 case.retry.correlation_id,
                 is_retry=case.is_retry,
                 waited_for=case.retry.waiting_for,
+                waited_since=read_time(case.retry.waiting_since),
             ),
         )
         status = await _follow_up(case, outcome)

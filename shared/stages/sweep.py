@@ -62,7 +62,6 @@ from shared.policies.product_policy import requested_model_fragment
 from shared.ports import Head, OutgoingMessage
 from shared.resources.desired import shared_models
 from shared.resources.plan import known
-from shared.resources.readiness import Ready, readiness
 from shared.stages.access_changes import catalog_change, change_of, held_problems, idle_stages, report
 from shared.stages.deep_sweep import NOTHING_READ, DeepSnapshot, read_deeply
 from shared.stages.kaito_release import release_notes
@@ -343,7 +342,7 @@ def _without_models(repository: int, snapshot: Snapshot) -> Iterator[str]:
         marker = namespaces[name].marker if name in namespaces else None
         if marker is None or marker.repository != repository or name != names.namespace(marker.team):
             continue
-        if not all(isinstance(readiness(each.conditions), Ready) for each in found):
+        if not all(each.verdict.is_ready for each in found):
             yield marker.team
 
 

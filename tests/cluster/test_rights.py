@@ -50,7 +50,8 @@ GET /api/v1/configmaps
 GET /api/v1/namespaces/OWN/configmaps
 PATCH /api/v1/namespaces/OWN/configmaps/any
 DELETE /api/v1/namespaces/OWN/configmaps/any
-GET /api/v1/namespaces/OWN/pods
+GET /api/v1/namespaces/OWN/pods/any
+DELETE /api/v1/namespaces/OWN/pods/any
 POST /api/v1/namespaces/OWN/pods
 POST /api/v1/namespaces/OWN/pods/any/exec?command=sh
 POST /api/v1/namespaces/OWN/pods/any/attach
@@ -73,6 +74,10 @@ POST /apis/authentication.k8s.io/v1/tokenreviews
 POST /apis/authorization.k8s.io/v1/subjectaccessreviews
 GET /api/v1/nodes/any/proxy/metrics
 PATCH /api/v1/nodes/any
+GET /apis/karpenter.sh/v1/nodeclaims/any
+DELETE /apis/karpenter.sh/v1/nodeclaims/any
+GET /apis/external-secrets.io/v1/namespaces/OWN/externalsecrets/any
+POST /apis/external-secrets.io/v1/namespaces/OWN/externalsecrets
 POST /api/v1/persistentvolumes
 DELETE /apis/kaito.sh/v1beta1/namespaces/OWN/workspaces
 DELETE /apis/gateway.networking.k8s.io/v1/namespaces/OWN/httproutes
@@ -104,6 +109,7 @@ _SPEC: dict[str, dict[str, Any]] = {
     "Namespace": {"apiVersion": "v1"},
     "ResourceQuota": {"apiVersion": "v1", "spec": {"hard": {"count/workspaces.kaito.sh": "9"}}},
     "NetworkPolicy": {"apiVersion": "networking.k8s.io/v1", "spec": {"podSelector": {}}},
+    "ConfigMap": {"apiVersion": "v1", "immutable": True, "data": {"a": "b"}},
     "Workspace": {
         "apiVersion": "kaito.sh/v1beta1",
         "resource": {

@@ -97,7 +97,12 @@ class StandInDefinitions:
     control: Control
 
     def remove(self, kind: str) -> None:
-        name = {"Workspace": "workspaces.kaito.sh", "HTTPRoute": "httproutes.gateway.networking.k8s.io"}[kind]
+        name = {
+            "Workspace": "workspaces.kaito.sh",
+            "HTTPRoute": "httproutes.gateway.networking.k8s.io",
+            "NodeClaim": "nodeclaims.karpenter.sh",
+            "ExternalSecret": "externalsecrets.external-secrets.io",
+        }[kind]
         self.control.set_options("kubernetes", not_served=[name])
 
     def install_all(self) -> None:

@@ -14,13 +14,13 @@ import pytest
 import pytest_asyncio
 
 from shared.errors import AccessDenied, Busy, KindNotServed, Rejected, Unavailable
+from shared.kaito.causes import judge
 from shared.kaito.releases import RELEASES
 from shared.marker import Marker
 from shared.ports import Cluster
 from shared.resources.actual import ConfigMap, Limit, Namespace, Workspace
 from shared.resources.desired import DesiredWorkspaces, compile_workspaces
 from shared.resources.inference_config import Configuration, configuration_of
-from shared.resources.readiness import NotYet, Ready, readiness
 from shared.resources.served_kinds import NEEDED
 from shared.resources.workspaces import Manifest, namespace_manifest, spec_matches
 from tests.contract.conftest import BOTH, REAL_SERVER
@@ -250,9 +250,9 @@ async def test_a_workspace_walks_to_ready_as_time_passes(cluster: Cluster, home:
     seen = []
     for minutes in (0, 7, 7):
         clock.advance(timedelta(minutes=minutes))
-        seen.append(readiness((await _workspace(cluster, home)).conditions))
-    assert seen[0] in (NotYet("NodeClaimNotReady"), NotYet("NodesNotReady"))
-    assert seen[1:] == [NotYet("InferenceNotReady"), Ready()]
+        seen.append(judge((await _workspace(cluster, home)).conditions).cause.reason)
+    assert seen[0] in ("NodeClaimNotReady", "NodesNotReady")
+    assert seen[1:] == ["InferenceNotReady", "Ready"]
 
 
 async def test_a_workspace_does_not_change_its_instance_type(cluster: Cluster, team: str, home: str) -> None:
@@ -426,4 +426,36 @@ async def test_what_is_served_is_told_anew_when_something_was_missing(
     assert missing is not None
     assert (missing.group, missing.version, missing.kind) == (*VERSIONS[kind], kind)
     definitions.install_all()
+    assert (await cluster.served()).first_missing(NEEDED) is None
+
+
+@pytest.mark.parametrize("side", BOTH)
+async def test_pods_are_listed_by_workspace_in_one_namespace_and_in_all(
+    cluster: Cluster, home: str, clock: Watch
+) -> None:
+    assert await cluster.pods(home) == []
+    clock.advance(timedelta(minutes=7))
+    [loading] = await cluster.pods(home)
+    assert (loading.workspace, loading.ready, loading.going) == ("phi-4", False, False)
+    assert [each.running is not None for each in loading.containers if not each.is_init] == [True]
+    assert (await cluster.all_pods())[home] == [loading]
+    clock.advance(timedelta(minutes=7))
+    assert [each.ready for each in await cluster.pods(home)] == [True]
+
+
+@pytest.mark.parametrize("side", BOTH)
+async def test_there_are_no_external_secrets_where_nobody_made_any(cluster: Cluster, home: str) -> None:
+    assert await cluster.external_secrets(home) == []
+
+
+@pytest.mark.parametrize("side", BOTH)
+async def test_a_kind_that_few_clusters_know_does_not_make_others_unknown(
+    cluster: Cluster, home: str, definitions: Definitions
+) -> None:
+    definitions.remove("NodeClaim")
+    with pytest.raises(KindNotServed):
+        await cluster.node_claims()
+    definitions.remove("ExternalSecret")
+    with pytest.raises(KindNotServed):
+        await cluster.external_secrets(home)
     assert (await cluster.served()).first_missing(NEEDED) is None

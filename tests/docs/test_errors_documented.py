@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from shared import errors
-from shared.resources.readiness import NotYet, readiness
+from shared.kaito.causes import CAUSES
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "errors.md").read_text()
@@ -80,14 +80,8 @@ def of_stages() -> set[str]:
 
 
 def of_waiting_for_kaito() -> set[str]:
-    """What `readiness` makes of each of KAITO's conditions."""
-    tree = ast.parse((ROOT / "shared" / "resources" / "readiness.py").read_text())
-    conditions = [text for text in texts(tree) if text.endswith("Ready")]
-    judged = [
-        readiness([]),
-        *(readiness([{"type": condition, "status": "False"}]) for condition in conditions),
-    ]
-    return {verdict.reason for verdict in judged if isinstance(verdict, NotYet)}
+    """What can be the cause that a workspace does not serve."""
+    return {each.reason for each in CAUSES}
 
 
 def of_problems() -> set[str]:

@@ -39,7 +39,8 @@ READS = {
     "Roles": {"granted", "readers", "readers_of"},
     "Cluster": {
         "namespace", "namespaces", "workspaces", "routes", "all_workspaces", "all_routes", "gpu_nodes",
-        "limits", "config_map", "all_quotas", "all_network_policies", "release", "served",
+        "limits", "config_map", "all_quotas", "all_network_policies", "release", "served", "pods", "all_pods",
+        "node_claims", "external_secrets",
     },
     "Projects": {"project", "projects", "connection", "tracing_key"},
     "Deliveries": {"since"},

@@ -7,15 +7,24 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
 from shared.errors import AccessDenied, Busy, KindNotServed, Rejected, Unavailable
 from shared.kaito.releases import Release
+from shared.kaito.witnesses import Container, NodeClaim, Pod
 from shared.ports import Clock
-from shared.resources.actual import ConfigMap, GpuNode, Limit, Namespace, Route, Workspace
+from shared.resources.actual import (
+    ConfigMap,
+    ExternalSecret,
+    GpuNode,
+    Limit,
+    Namespace,
+    Route,
+    Workspace,
+)
 from shared.resources.inference_config import configuration_of
 from shared.resources.served_kinds import ServedKinds
 from shared.resources.workspaces import (
@@ -39,6 +48,9 @@ TYPES = {
     "ResourceQuota": "v1",
     "NetworkPolicy": "networking.k8s.io/v1",
     "Node": "v1",
+    "Pod": "v1",
+    "NodeClaim": "karpenter.sh/v1",
+    "ExternalSecret": "external-secrets.io/v1",
 }
 
 
@@ -55,6 +67,7 @@ class Kept:
     conditions: tuple[Mapping[str, Any], ...] = ()
     remaining: str = ""
     started: datetime | None = None
+    was_ready: bool = False
 
 
 @dataclass
@@ -73,7 +86,11 @@ class FakeCluster:
 
     `nodes_take`, `models_take` (both from the creation on) and `going_takes` are how slow the cluster is.
     `namespace_begins`: so long after its deletion a namespace begins to go; before, nothing in it shows that.
-    Kinds in `not_served` are not known (any more); their objects stay.
+    Kinds in `not_served` are not known (any more); their objects stay. Kinds in `denied` may not be read.
+
+    `shown` is what the pods of a workspace look like, as `namespace/name`, and `claims` are NodeClaims, where
+    not all is as usual; models of `never_load` run and are never ready. `refusals` are why KAITO asks for no
+    node for a workspace. `outlive` is for how long nodes stay after their workspace.
     """
 
     def __init__(self, calls: Calls, clock: Clock) -> None:
@@ -88,6 +105,14 @@ class FakeCluster:
         self.kaito: Release | None = "0.12"
         self.counted_nodes: dict[str, int] = {}
         self.not_served: set[str] = set()
+        self.denied: set[str] = set()
+        self.shown: dict[str, tuple[Pod, ...]] = {}
+        self.claims: list[NodeClaim] = []
+        self.never_load: set[str] = set()
+        self.refusals: dict[str, str] = {}
+        self.outlive = timedelta(0)
+        self.external: dict[str, list[ExternalSecret]] = {}
+        self._leaving: dict[tuple[str, str], datetime] = {}
         self.state = State()
 
     async def served(self) -> ServedKinds:
@@ -101,6 +126,8 @@ class FakeCluster:
         async with call:
             if kind in self.not_served:
                 raise KindNotServed(NAME, TYPES[kind], kind)
+            if kind in self.denied:
+                raise AccessDenied(f"cannot list resource {kind}")
             yield
 
     async def namespace(self, name: str) -> Namespace | None:
@@ -152,7 +179,55 @@ class FakeCluster:
                 for home, kind, name in self.state.objects
                 if kind == WORKSPACE
             ]
-            return [*standing, *self.left_nodes]
+            return [*standing, *self._going_nodes(), *self.left_nodes]
+
+    def _going_nodes(self) -> list[GpuNode]:
+        """KAITO lets go of a workspace before its nodes are gone."""
+        now = self._clock.now()
+        leaving = [key for key, since in self._leaving.items() if now < since + self.outlive]
+        return [GpuNode(f"node-{home}-{name}", home, name) for home, name in leaving]
+
+    async def node_claims(self) -> list[NodeClaim]:
+        async with self._of("NodeClaim", self._calls.read("cluster", "node_claims")):
+            self._catch_up()
+            going = [
+                NodeClaim(f"ws-{node.name}", node.namespace, node.workspace, node.name, going=True)
+                for node in self._going_nodes()
+            ]
+            return [*going, *self.claims]
+
+    async def pods(self, namespace: str) -> list[Pod]:
+        """One per workspace once its nodes are there."""
+        async with self._of("Pod", self._calls.read("cluster", "pods", namespace)):
+            return self._pods().get(namespace, [])
+
+    async def all_pods(self) -> Mapping[str, list[Pod]]:
+        async with self._of("Pod", self._calls.read("cluster", "all_pods")):
+            return self._pods()
+
+    def _pods(self) -> dict[str, list[Pod]]:
+        self._catch_up()
+        found: dict[str, list[Pod]] = {}
+        for key, kept in self.state.objects.items():
+            if key[1] == WORKSPACE:
+                pods = self.shown.get(f"{key[0]}/{key[2]}", self._usual_pods(key, kept))
+                found.setdefault(key[0], []).extend(replace(pod, workspace=key[2]) for pod in pods)
+        return {home: pods for home, pods in found.items() if pods}
+
+    def _usual_pods(self, key: tuple[str, str, str], kept: Kept) -> tuple[Pod, ...]:
+        age, name = self._clock.now() - kept.created, key[2]
+        if age < self.nodes_take:
+            return ()
+        containers = (Container(name, running=kept.created + self.nodes_take),)
+        is_ready = age >= self.models_take and not self._never_ready(key)
+        return (Pod(f"{name}-0", name, "Running", ready=is_ready, containers=containers),)
+
+    def _never_ready(self, key: tuple[str, str, str]) -> bool:
+        return f"{key[0]}/{key[2]}" in self.failing | self.never_load
+
+    async def external_secrets(self, namespace: str) -> list[ExternalSecret]:
+        async with self._of("ExternalSecret", self._calls.read("cluster", "external_secrets", namespace)):
+            return self.external.get(namespace, [])
 
     async def workspaces(self, namespace: str) -> list[Workspace]:
         async with self._of(WORKSPACE, self._calls.read("cluster", "workspaces", namespace)):
@@ -343,8 +418,11 @@ class FakeCluster:
         for key, kept in list(self.state.objects.items()):
             if kept.deleted is not None and now >= kept.deleted + self.going_takes:
                 del self.state.objects[key]
+                if key[1] == WORKSPACE:
+                    self._leaving[key[0], key[2]] = kept.deleted + self.going_takes
             elif key[1] == WORKSPACE and (walked := self._walked(key, kept)) != kept.conditions:
                 kept.conditions, kept.version = walked, self._version()
+                kept.was_ready = kept.was_ready or _is_ready(walked)
         for name, kept in list(self.state.namespaces.items()):
             if kept.deleted is None or now < kept.deleted + self.namespace_begins:
                 continue
@@ -363,16 +441,30 @@ class FakeCluster:
     def _walked(self, key: tuple[str, str, str], kept: Kept) -> tuple[Mapping[str, Any], ...]:
         age = self._clock.now() - kept.created
         runs = self._clock.now() - (kept.started or kept.created)
-        fails = f"{key[0]}/{key[2]}" in self.failing
-        return _conditions(age >= self.nodes_take, runs >= self.models_take, fails)
+        if (refusal := self.refusals.get(f"{key[0]}/{key[2]}")) is not None:
+            why = f"as usual (last reconcile error: {refusal})"
+            return tuple({**row, "message": why} for row in _conditions(True, False, False))
+        fails, loads = f"{key[0]}/{key[2]}" in self.failing, f"{key[0]}/{key[2]}" not in self.never_load
+        return _conditions(age >= self.nodes_take, runs >= self.models_take and loads, fails)
 
     def _workspace(self, name: str, kept: Kept) -> Workspace:
         fixed, managed = fixed_fields(kept.manifest), _is_managed(kept.manifest)
-        nodes = self.counted_nodes.get(name, 1)
+        home = kept.manifest["metadata"].get("namespace", "")
+        nodes = 0 if f"{home}/{name}" in self.refusals else self.counted_nodes.get(name, 1)
         going = kept.deleted is not None
-        configuration = configuration_of(kept.manifest)
+        state = "Ready" if _is_ready(kept.conditions) else "NotReady" if kept.was_ready else "Pending"
         return Workspace(
-            name, kept.version, fixed, kept.conditions, going, managed, nodes, kept.deleted, configuration
+            name,
+            kept.version,
+            fixed,
+            kept.conditions,
+            going,
+            managed,
+            nodes,
+            kept.deleted,
+            configuration_of(kept.manifest),
+            kept.created,
+            state,
         )
 
     def _version(self) -> str:
@@ -392,11 +484,16 @@ def _namespace(name: str, kept: Kept) -> Namespace:
         our_labels(metadata.get("labels", {})),
         kept.deleted,
         kept.remaining,
+        kept.created,
     )
 
 
 def _is_managed(manifest: Manifest) -> bool:
     return bool(manifest["metadata"].get("labels", {}).get("app.kubernetes.io/managed-by") == "mergekey")
+
+
+def _is_ready(conditions: tuple[Mapping[str, Any], ...]) -> bool:
+    return any((row["type"], row["status"]) == ("WorkspaceSucceeded", "True") for row in conditions)
 
 
 def _conditions(nodes: bool, done: bool, fails: bool) -> tuple[Mapping[str, Any], ...]:

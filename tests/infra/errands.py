@@ -10,9 +10,14 @@ from standins.stack import APIM_ID, AUDIENCE, Stack, ask
 from tests.end_to_end.road import DAY, Road
 from tests.end_to_end.written import CATALOG_PATH, GPU, Request
 from tests.infra.access import client_id, give, token
-from tests.upgrade.teams import CATALOG, GROUPS
+from tests.upgrade.teams import CATALOG as OF_UPGRADES
+from tests.upgrade.teams import GROUPS
 
 HOUR = 3600.0
+#: With a model that has an access secret and a bound.
+CATALOG = OF_UPGRADES.replace(
+    "preset: phi-4\n", "preset: phi-4\n    accessSecret: hugging-face\n    maxNodes: 2\n"
+)
 _AT = APIM_ID.split("/")[4], APIM_ID.split("/")[-1]
 #: Beside so many that stay, the guard lets a few go.
 RESIDENTS = [f"resident-{number:02}" for number in range(16)]
@@ -45,7 +50,7 @@ class Office(Stack):
 
 def run_errands(office: Office, road: Road) -> None:
     """From the first catalogue to teams that are gone and come back; asks and repairs too."""
-    _begin(road)
+    _begin(office, road)
     _change_hands(road)
     _take_away(road)
     _come_back(road)
@@ -53,7 +58,8 @@ def run_errands(office: Office, road: Road) -> None:
     _ask(office)
 
 
-def _begin(road: Road) -> None:
+def _begin(office: Office, road: Road) -> None:
+    """The team with a GPU is asked about while its node comes, and while its model loads."""
     for name in ("anthropic-key", "content-safety"):
         road.vault.set_secret(name, "of a provider")
     road.clone.write_text(CATALOG_PATH, CATALOG)
@@ -61,7 +67,10 @@ def _begin(road: Road) -> None:
     road.clone.write(Request("alpha", GROUPS["one"], playground=True), Request("bravo", gpu=GPU))
     road.clone.write(Request("charlie"))
     push = road.push("Everybody asks")
-    _pass(road, 11, 61, 361, 361, 721)
+    _pass(road, 11, 61, 61)
+    ask_app(office, "teams", at=office.questions_url)
+    _pass(road, 361, 361, 721)
+    ask_app(office, "teams", at=office.questions_url)
     for team, stage in (("alpha", "keys"), ("alpha", "projects"), ("bravo", "workspaces")):
         road.status(push, team, stage, "success")
 

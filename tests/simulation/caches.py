@@ -32,6 +32,7 @@ from shared.stages import (
     provision_workspaces,
     receive_push,
     settlement,
+    workspace_starts,
 )
 from tests.fakes import gateway as fake_gateway
 from tests.simulation import account as judge
@@ -43,7 +44,7 @@ REMEMBERED: tuple[tuple[Any, str], ...] = (
     (catalog, "read_catalog"), (platform_checks, "read_catalog"), (request, "read_bytes"),
     (review, "read"), (decision, "read"), (judge, "read_catalog"), (judge, "read_request"),
     (provision_gateway, "compile_gateway"), (account, "_granted_by"), (decision, "compile_gateway"),
-    (provision_workspaces, "compile_gateway"),
+    (workspace_starts, "compile_gateway"),
     (differences, "compile_gateway"),
     (provision_catalog, "compile_catalog"), (differences, "compile_catalog"),
     (provision_workspaces, "compile_workspaces"), (differences, "compile_workspaces"),

@@ -15,7 +15,7 @@ from tests.simulation.hands import Hands
 from tests.simulation.hosts import Hosts
 from tests.simulation.people import TEAMS, People
 from tests.simulation.scene import Scene
-from tests.simulation.trouble import KINDS, NOT_SERVED
+from tests.simulation.trouble import KINDS, NEVER_LOADS, NOT_SERVED
 from tests.simulation.verdict import Verdict
 from tests.simulation.watch import Watch
 
@@ -44,6 +44,7 @@ EXPLAINED = (
     (r"RetriesExhausted: ", (
         "foreign", "by hand", "lock lost", "overtaken", "tier is full", "role revoked", "outage",
     )),
+    (r"StartupNotPassed: ", (NEVER_LOADS,)),
     (r"WaitedTooLong: ", tuple(KINDS)),
 )  # fmt: skip
 

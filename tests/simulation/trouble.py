@@ -14,6 +14,7 @@ from datetime import timedelta
 from shared import names
 from shared.errors import AccessDenied, Busy, MergekeyError, Rejected, Throttled, Unavailable
 from tests.fakes.calls import Call
+from tests.fakes.cluster import WORKSPACE
 from tests.simulation.hosts import Hosts
 from tests.simulation.people import TEAMS
 from tests.simulation.scene import Handling, Scene
@@ -68,6 +69,8 @@ class Trouble:
         self.spells.clear()
         if self._scene.app.cluster is not None:
             self._scene.app.cluster.not_served.clear()
+            self._scene.app.cluster.never_load.clear()
+            self._scene.app.cluster.outlive = timedelta(0)
         for machine in self._hosts.machines:
             machine.behind_until, machine.skew = 0.0, timedelta(0)
 
@@ -205,6 +208,21 @@ class Trouble:
             after = self._scene.chance.choice((20, 200, 2000))
             self._scene.loop.call_later(after, cluster.not_served.discard, kind)
 
+    async def never_loads(self, call: Call, handling: Handling) -> None:
+        """A model runs and is not ready, whatever it was before; after a while it is."""
+        cluster = self._scene.app.cluster
+        found = [key for key in cluster.state.objects if key[1] == WORKSPACE] if cluster is not None else []
+        if cluster is not None and found:
+            home, _, name = self._scene.chance.choice(found)
+            cluster.never_load.add(f"{home}/{name}")
+            after = self._scene.chance.choice((200, 2000, 20_000))
+            self._scene.loop.call_later(after, cluster.never_load.discard, f"{home}/{name}")
+
+    async def node_outlives(self, call: Call, handling: Handling) -> None:
+        """From now on nodes stay for a while after their workspaces, and are being deleted meanwhile."""
+        if self._scene.app.cluster is not None:
+            self._scene.app.cluster.outlive = timedelta(seconds=self._scene.chance.choice((60, 900, 5000)))
+
     def _some_team(self) -> str:
         """A part of names that belong to one team, to what serves the models, or to all."""
         return self._scene.chance.choice((*TEAMS, names.SHARED_PREFIX, names.CREDENTIAL_PREFIX, "", "", ""))
@@ -221,6 +239,7 @@ RIVAL, RIVALRY, CONTESTED = (
     ("create_product", "mark_product", "put_product_policy"),
 )
 NOT_SERVED, REMOVABLE = "a kind is not served", ("Workspace", "Workspace", "HTTPRoute", "Namespace")
+NEVER_LOADS, OUTLIVES = "a model never loads", "a node outlives its workspace"
 KINDS: dict[str, Callable[[Trouble, Call, Handling], Awaitable[None]]] = {
     "a machine dies": Trouble.dies,
     "timeout": Trouble.times_out,
@@ -238,6 +257,8 @@ KINDS: dict[str, Callable[[Trouble, Call, Handling], Awaitable[None]]] = {
     "outage": Trouble.outage,
     "tier is full": Trouble.tier_is_full,
     NOT_SERVED: Trouble.kind_not_served,
+    NEVER_LOADS: Trouble.never_loads,
+    OUTLIVES: Trouble.node_outlives,
 }
 #: What puts one message into two hands.
 RACES = (
@@ -260,6 +281,7 @@ def fits(kind: str, call: Call) -> bool:
     if kind in AIMED:
         fenced = call.fence not in (None, "*")
         return call.writes and call.system in CHANGED and fenced == (kind == OVERTAKEN)
-    if call.system not in FALLIBLE or (kind == NOT_SERVED and call.system != "cluster"):
+    of_cluster = (NOT_SERVED, NEVER_LOADS, OUTLIVES)
+    if call.system not in FALLIBLE or (kind in of_cluster and call.system != "cluster"):
         return False
     return kind != "conflict" or (call.writes and call.system in CHANGED)

@@ -13,7 +13,6 @@ import pytest
 from shared.inventory.dead_letters import letters
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.resources.inference_config import ASKED, FILE, WRITTEN
-from shared.resources.readiness import Ready, readiness
 from tests.fakes.app import GPU, Asked, FakeApp, catalog_text
 from tests.fakes.calls import Call
 from tests.fakes.cluster import FakeCluster
@@ -61,7 +60,7 @@ async def _serving(app: FakeApp) -> list[str]:
     return sorted(
         home
         for home, each in found.items()
-        if all(isinstance(readiness(one.conditions), Ready) and not one.terminating for one in each)
+        if all(one.verdict.is_ready and not one.terminating for one in each)
     )
 
 

@@ -95,7 +95,7 @@ async def test_a_model_that_cannot_be_started_becomes_a_dead_letter_that_says_wh
     _cluster(app).failing.add("team-alpha/phi-4")
     await ask(app, Asked(dedicated=PHI))
     await later(app, 15 * MINUTE)
-    assert shown(app)["workspaces"].startswith("failure: WorkspaceFailed: KAITO could not start phi-4")
+    assert shown(app)["workspaces"].startswith("failure: WorkspaceFailed: phi-4")
     [letter] = app.bus.dead_letters()
     assert (letter.properties["reason"], letter.properties["stage"], letter.properties["team"]) == (
         "WorkspaceFailed",
