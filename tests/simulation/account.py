@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 from shared import names
 from shared.branch.review import Baseline
-from shared.catalog.capacity import Grants
+from shared.catalog.capacity import Grant, Grants, is_dedicated
 from shared.catalog.catalog import Catalog, read_catalog
 from shared.marker import NOWHERE, Marker
 from shared.requests.paths import DEFAULT_CATALOG_PATH
@@ -25,6 +25,12 @@ from tests.simulation.scene import Handling, Scene
 
 def catalog_in(files: Files) -> Catalog | None:
     return read_catalog(DEFAULT_CATALOG_PATH, files.get(DEFAULT_CATALOG_PATH, (b"", ""))[0]).catalog
+
+
+def _more(one: Grant, other: Grant) -> Grant:
+    """Tokens are more than a workspace, and one of a known instance type more than another."""
+    tokens = max(each if isinstance(each, int) else 0 for each in (one, other))
+    return tokens or next((each for each in (one, other) if isinstance(each, str)), 0)
 
 
 def granted(policy: str) -> dict[str, int]:
@@ -81,18 +87,18 @@ class Accounts:
         if marker.digest and said:
             return said
         firm = self._written(team, {}) or {}
-        return {model: max(said.get(model) or 0, firm.get(model) or 0) for model in said.keys() | firm.keys()}
+        return {model: _more(said.get(model, 0), firm.get(model, 0)) for model in said.keys() | firm.keys()}
 
     def _written(self, team: str, default: Grants) -> Grants:
         policy = self._scene.app.gateway.state.policies.get(names.product(team))
         return default if policy is None else granted(policy.text)
 
     def _at_the_ceiling(self, team: str, files: Files) -> Grants:
-        catalog, found = catalog_in(files), dict[str, int | None]()
+        catalog, found = catalog_in(files), dict[str, Grant]()
         for path, (text, _) in files.items() if catalog is not None else ():
             if PATHS.team_of(path) == team:
                 tokens = read_request(path, text, catalog, PATHS).tokens
-                found |= {model: 0 if amount == 0 else None for model, amount in tokens.items()}
+                found |= {model: amount if is_dedicated(amount) else None for model, amount in tokens.items()}
         return found
 
     def _standing(self) -> dict[str, set[str]]:
