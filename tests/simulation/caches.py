@@ -14,7 +14,15 @@ from typing import Any
 
 from shared import marker
 from shared.api import conditions, team_view
-from shared.branch import account, decision, evaluation, platform_checks, repository_state, review
+from shared.branch import (
+    account,
+    decision,
+    evaluation,
+    platform_checks,
+    replacements,
+    repository_state,
+    review,
+)
 from shared.branch.platform_checks import PlatformCheck
 from shared.branch.repository_state import Kept
 from shared.catalog import catalog
@@ -42,6 +50,7 @@ from tests.simulation import people, rules
 #: by identity.
 REMEMBERED: tuple[tuple[Any, str], ...] = (
     (catalog, "read_catalog"), (platform_checks, "read_catalog"), (request, "read_bytes"),
+    (platform_checks, "read_bytes"), (replacements, "read_bytes"),
     (review, "read"), (decision, "read"), (judge, "read_catalog"), (judge, "read_request"),
     (provision_gateway, "compile_gateway"), (account, "_granted_by"), (decision, "compile_gateway"),
     (workspace_starts, "compile_gateway"),
