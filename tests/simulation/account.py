@@ -130,6 +130,8 @@ class Judge:
         #: and how many of them there were when a handler looked last at what everybody has.
         self._decided: list[int] = []
         self._looked: dict[Handling, int] = {}
+        #: By product, the place in that order of the last write that gave it more.
+        self._grew: dict[str, int] = {}
 
     def before(self, call: Call) -> None:
         if call.system == "gateway" and call.name in (*_WEIGHED, "create_product"):
@@ -163,6 +165,7 @@ class Judge:
                 # Who has lost the lock may stand still between its last look and a write that nothing fences.
                 if handling.locked:
                     self._scene.fail(13, f"{handling} grants more than there is: {call}, {what}")
+            self._grew[call.target] = len(self._decided)
             self._decided.append(handling.seen)
 
     def _is_back(self, call: Call) -> bool:
@@ -176,11 +179,20 @@ class Judge:
     def _too_much(self, grown: list[str], handling: Handling) -> Iterator[str]:
         totals = Counter[str]()
         for name, amounts in self._written.items():
-            totals.update(amounts if self._counts(name) else {})
+            totals.update(amounts if self._counts(name) and not self._was_hidden(name, handling) else {})
         limits = self._limits(self._since(handling))
         for model in grown:
             if totals[model] > limits.get(model, inf):
                 yield f"{totals[model]} of {limits[model]} of {model}"
+
+    def _was_hidden(self, name: str, handling: Handling) -> bool:
+        """Whether nobody could see what this product was about to get: it was only reserved, somebody garbled
+        the marker that said so, and its policy was written after this one looked.
+        """
+        marker = self._scene.app.gateway.state.products[name].marker
+        is_garbled = marker is not None and not marker.digest and not marker.commit
+        looked = self._looked.get(handling, len(self._decided))
+        return is_garbled and self._grew.get(name, -1) >= looked
 
     def _since(self, handling: Handling) -> int:
         """The oldest place in the branch's history by which somebody decided what this one could not see yet:

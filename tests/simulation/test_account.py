@@ -100,6 +100,19 @@ def test_two_that_get_the_same_part_break_the_promise(story: Story) -> None:
     assert story.broken == [13]
 
 
+@pytest.mark.parametrize(("looks_again", "broken"), [(False, []), (True, [13])])
+def test_a_reservation_that_somebody_garbled_is_seen_by_its_policy(
+    story: Story, looks_again: bool, broken: list[int]
+) -> None:
+    story.offers(25_000)
+    alpha = story.looks("alpha")
+    story.marks("garbled by hand", alpha, commit="", digest="")
+    mike = story.looks("mike")
+    story.writes(alpha, 20_000)
+    story.writes(story.looks("mike") if looks_again else mike, 10_000)
+    assert story.broken == broken
+
+
 def test_a_policy_that_somebody_deleted_with_its_fragment_grants_nothing(story: Story) -> None:
     story.offers(25_000)
     story.writes(story.looks("alpha"), 20_000)
