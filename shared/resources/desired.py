@@ -147,13 +147,12 @@ class DesiredWorkspaces:
     release: Release = field(default=DEFAULT_RELEASE, compare=False)
 
     def without(self, missing: Set[str]) -> DesiredWorkspaces:
-        """The same without some of the workspaces, and their routes."""
-        left = {name: manifest for name, manifest in self.workspaces.items() if name not in missing}
-        return replace(
-            self,
-            workspaces=left,
-            routes={name: manifest for name, manifest in self.routes.items() if name in left},
+        """The same without some of the workspaces, their routes and their configurations."""
+        parts = (self.workspaces, self.routes, self.configs)
+        workspaces, routes, configs = (
+            {name: manifest for name, manifest in part.items() if name not in missing} for part in parts
         )
+        return replace(self, workspaces=workspaces, routes=routes, configs=configs)
 
     @property
     def hashed(self) -> dict[str, Any]:

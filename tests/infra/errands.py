@@ -14,10 +14,13 @@ from tests.upgrade.teams import CATALOG as OF_UPGRADES
 from tests.upgrade.teams import GROUPS
 
 HOUR = 3600.0
-#: With a model that has an access secret and a bound.
+#: With a model that has an access secret, a bound and a configuration; and with another configuration, which
+#: takes no other node.
 CATALOG = OF_UPGRADES.replace(
-    "preset: phi-4\n", "preset: phi-4\n    accessSecret: hugging-face\n    maxNodes: 2\n"
+    "preset: phi-4\n",
+    "preset: phi-4\n    accessSecret: hugging-face\n    maxNodes: 2\n    context: 8192\n",
 )
+LONGER = CATALOG.replace("context: 8192", "context: 16384")
 _AT = APIM_ID.split("/")[4], APIM_ID.split("/")[-1]
 #: Beside so many that stay, the guard lets a few go.
 RESIDENTS = [f"resident-{number:02}" for number in range(16)]
@@ -76,15 +79,17 @@ def _begin(office: Office, road: Road) -> None:
 
 
 def _change_hands(road: Road) -> None:
-    """Another group, no traces any more, a day later."""
+    """Another group, no traces any more, a longer context, a day later."""
     text = str(Request("alpha", GROUPS["two"], playground=True)).replace(
         "tracingEnabled: true", "tracingEnabled: false"
     )
     road.clone.write_text("tenant-access/config/alpha/access.yaml", text)
+    road.clone.write_text(CATALOG_PATH, LONGER)
     push = road.push("In other hands")
     _pass(road, 61, DAY)
     road.sweep()
-    road.status(push, "alpha", "keys", "success")
+    for team, stage in (("alpha", "keys"), ("bravo", "workspaces"), ("catalogue", "workspaces")):
+        road.status(push, team, stage, "success")
 
 
 def _take_away(road: Road) -> None:
@@ -95,7 +100,7 @@ def _take_away(road: Road) -> None:
     road.apim.subscription.update(
         *_AT, "team-charlie", "*", SubscriptionUpdateParameters(display_name="Ours")
     )
-    models = CATALOG.split("\n\n")
+    models = LONGER.split("\n\n")
     road.clone.write_text(CATALOG_PATH, "\n\n".join(one for one in models if _PROVIDER not in one))
     road.push("Less of everything")
     _pass(road, 61, 61, HOUR, 61, 61)

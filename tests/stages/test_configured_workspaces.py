@@ -13,6 +13,7 @@ import pytest
 from shared.inventory.dead_letters import letters
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.resources.inference_config import ASKED, FILE, WRITTEN
+from shared.stages.workspace_starts import SECRET_COMES, SECRET_WAIT
 from tests.fakes.app import GPU, Asked, FakeApp, catalog_text
 from tests.fakes.calls import Call
 from tests.fakes.cluster import FakeCluster
@@ -88,6 +89,18 @@ async def test_a_configuration_costs_a_new_team_one_write() -> None:
     await push(app, {DEFAULT_CATALOG_PATH: _catalog()})
     app.calls.forget()
     await ask(app, Asked(dedicated={"phi-4": GPU}))
+    assert _gpu_writes(app) == ["create ConfigMap team-alpha", "create Workspace team-alpha/phi-4"]
+
+
+async def test_a_configuration_is_created_when_its_workspace_waits_no_more() -> None:
+    """For its access secret, in a namespace that is there already."""
+    app = await a_platform()
+    await push(app, {DEFAULT_CATALOG_PATH: _catalog(WRITTEN_NAME + "    accessSecret: hugging-face\n")})
+    app.calls.forget()
+    await ask(app, Asked(dedicated={"phi-4": GPU}))
+    assert "team-alpha" in _cluster(app).state.namespaces
+    assert _gpu_writes(app) == []
+    await later(app, SECRET_COMES + SECRET_WAIT)
     assert _gpu_writes(app) == ["create ConfigMap team-alpha", "create Workspace team-alpha/phi-4"]
 
 

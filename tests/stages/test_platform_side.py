@@ -18,6 +18,7 @@ from shared.names import CATALOG_TEAM
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.resources.backends import PoolMember
 from shared.stages.sweep import run_sweep
+from shared.stages.workspace_starts import SECRET_COMES, SECRET_WAIT
 from tests.fakes.app import GPU, PLATFORM_VAULT_URL, Asked, FakeApp, an_event, catalog_text, path_of
 from tests.stages.road import a_platform, a_team, arrive, drain, later, push, run, world
 
@@ -107,9 +108,13 @@ async def test_a_sweep_mends_a_secret_that_points_elsewhere() -> None:
 
 
 async def test_a_shared_model_gets_a_workspace_of_the_platform_and_a_backend() -> None:
+    """Its access secret is waited for, which no ExternalSecret makes here."""
     app = await offer(await a_platform(), catalog_text() + SHARED)
     assert app.cluster is not None
-    manifest = app.cluster.state.objects["team-catalogue", "Workspace", "llama"].manifest
+    workspace = "team-catalogue", "Workspace", "llama"
+    assert workspace not in app.cluster.state.objects
+    await later(app, SECRET_COMES + SECRET_WAIT)
+    manifest = app.cluster.state.objects[workspace].manifest
     assert manifest["resource"]["instanceType"] == GPU
     assert manifest["inference"]["preset"] == {
         "name": "llama-3.1-8b-instruct",
