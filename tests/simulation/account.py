@@ -123,6 +123,9 @@ class Judge:
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
         self._written: dict[str, dict[str, int]] = {}
+        #: By product, its digest and what the policy granted when that was written. A handler that
+        #: has lost its lock may overwrite the policy with less, and the marker stays.
+        self._vouched: dict[str, tuple[str, dict[str, int]]] = {}
         #: Teams that come back, and have only reserved what their policy still says.
         self._returning: set[str] = set()
         self._before: tuple[bool, dict[str, int]] = (False, {})
@@ -159,7 +162,11 @@ class Judge:
         if self._is_back(call):
             self._returning.discard(call.target)
         has = self._written.get(call.target, {}) if self._counts(call.target) else {}
-        grown = [model for model, amount in has.items() if amount > had.get(model, 0)]
+        before = (had, self._vouched.get(call.target, ("", {}))[1])
+        grown = [
+            model for model, amount in has.items() if amount > max(each.get(model, 0) for each in before)
+        ]
+        self._note_what_is_vouched_for(call.target)
         if grown:
             for what in self._too_much(grown, handling):
                 # Who has lost the lock may stand still between its last look and a write that nothing fences.
@@ -167,6 +174,13 @@ class Judge:
                     self._scene.fail(13, f"{handling} grants more than there is: {call}, {what}")
             self._grew[call.target] = len(self._decided)
             self._decided.append(handling.seen)
+
+    def _note_what_is_vouched_for(self, name: str) -> None:
+        marker = self._scene.app.gateway.state.products[name].marker
+        if marker is None or marker.withdrawn is not None:
+            self._vouched.pop(name, None)
+        elif marker.digest and self._vouched.get(name, ("", {}))[0] != marker.digest:
+            self._vouched[name] = marker.digest, self._written.get(name, {})
 
     def _is_back(self, call: Call) -> bool:
         """Whether a team that only reserved may take what its policy says: its keys work, the policy is new,

@@ -113,6 +113,21 @@ def test_a_reservation_that_somebody_garbled_is_seen_by_its_policy(
     assert story.broken == broken
 
 
+@pytest.mark.parametrize(("tokens", "broken"), [(9_000, []), (10_000, []), (11_000, [13])])
+def test_what_the_marker_vouches_for_is_no_growth_after_a_late_write(
+    story: Story, tokens: int, broken: list[int]
+) -> None:
+    story.offers(30_000)
+    story.writes(story.looks("alpha"), 20_000)
+    story.writes(story.looks("mike"), 10_000)
+    story.marks("publish_product", story.looks("mike"), digest="ab")
+    story.offers(20_000)
+    story.writes(story.looks("mike"), 1_000)
+    story.marks("mark_product", story.looks("mike"), digest="")
+    story.writes(story.looks("mike"), tokens)
+    assert story.broken == broken
+
+
 def test_a_policy_that_somebody_deleted_with_its_fragment_grants_nothing(story: Story) -> None:
     story.offers(25_000)
     story.writes(story.looks("alpha"), 20_000)
