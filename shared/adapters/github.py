@@ -47,7 +47,8 @@ from shared.ports import Commit, Head
 _EARLY = timedelta(minutes=5)
 #: Commits on one page of a list (GitHub's most), and the pages of a history that are read.
 _PAGE, _PAGES = 100, 3
-_TIMEOUT, _DOWNLOAD = aiohttp.ClientTimeout(total=8, connect=3), aiohttp.ClientTimeout(total=60)
+#: To connect has no limit of its own: while an SDK is loaded the process looks at no connection for seconds.
+_TIMEOUT, _DOWNLOAD = aiohttp.ClientTimeout(total=8), aiohttp.ClientTimeout(total=60)
 #: Bytes: GitHub cuts off a tree at 7 MB, and files that are larger than a request may be are not asked for.
 _MAX_ANSWER_BYTES, _MAX_IN_MEMORY = 32 * 1024 * 1024, 4 * 1024 * 1024
 _MAX_PAGES = 100

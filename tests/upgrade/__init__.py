@@ -5,6 +5,9 @@ that a catalogue can say, some twenty-five teams in every state that lasts, and 
 data. A test that fails says that this version would rewrite what the version before left behind, or does not
 understand it; the snapshot is not made anew for that.
 
+Of the cluster only what was written over its API is compared: what its controllers make of that is the
+stand-ins' own, and changes with them.
+
 When a release means to write something (`CHANGELOG.md` says so then, and so does a raised `RULES`, which
 costs the fragment's description), the writes are added to those that `upgrade.py` expects.
 

@@ -10,7 +10,7 @@ import subprocess
 import time
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,24 @@ def _tables(path: Path) -> dict[str, dict[str, Any]]:
 def _rows(connection: sqlite3.Connection, table: str) -> dict[str, Any]:
     rows = connection.execute(f'SELECT key, value FROM "{table}" ORDER BY rowid')
     return {key: json.loads(value) for key, value in rows}
+
+
+def as_written(state: Snapshot) -> Snapshot:
+    """The same with only that in the cluster which was written over its API. What the controllers play by
+    themselves has no field managers: nodes, NodeClaims, pods, workloads, statuses, the counter of versions. A
+    newer stand-in for KAITO makes more of it of the Workspaces that it finds.
+    """
+    cluster = dict(state.tables["kubernetes"])
+    cluster.pop("kept")
+    objects = cluster["objects"].items()
+    written = {key: _written(row) for key, row in objects if "managedFields" in row["metadata"]}
+    return replace(state, tables={**state.tables, "kubernetes": {**cluster, "objects": written}})
+
+
+def _written(row: Mapping[str, Any]) -> dict[str, Any]:
+    """An object without its status, and without the version that each write of a status raises."""
+    metadata = {key: value for key, value in row["metadata"].items() if key != "resourceVersion"}
+    return {**{key: value for key, value in row.items() if key != "status"}, "metadata": metadata}
 
 
 def bring_back(snapshot: Snapshot, folder: Path) -> None:

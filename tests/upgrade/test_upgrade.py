@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.conftest import ROOT
 from tests.upgrade import snapshot
+from tests.upgrade.snapshot import as_written
 from tests.upgrade.upgrade import CHANGED, DATA, WRITES, Days, differences, first_days
+
+_OBJECTS = "kubernetes/objects/"
+_WORKSPACE = f"{_OBJECTS}workspaces.kaito.sh/team-own-gpu/phi-4"
+_NODE = f"{_OBJECTS}nodes//aks-ws35c399c56-14744734-vmss000000"
 
 
 @pytest.fixture(scope="module")
@@ -29,3 +36,28 @@ def test_a_snapshot_that_is_loaded_is_the_one_that_was_taken(tmp_path: Path) -> 
     loaded = snapshot.load(DATA)
     snapshot.bring_back(loaded, tmp_path)
     assert list(differences(loaded, snapshot.take(tmp_path, "", 0.0))) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "edit", "shown"),
+    [
+        (_WORKSPACE, lambda row: row["inference"]["preset"].update(name="phi-3"), [f"{_WORKSPACE}: changed"]),
+        (_WORKSPACE, lambda row: row["metadata"].update(uid="another"), [f"{_WORKSPACE}: changed"]),
+        (_WORKSPACE, lambda row: row["metadata"].pop("labels"), [f"{_WORKSPACE}: changed"]),
+        (_WORKSPACE, lambda row: row["status"].update(state="NotReady"), []),
+        (_NODE, lambda row: row["metadata"].update(labels={}), []),
+    ],
+    ids=["spec", "made anew", "labels", "status", "node"],
+)
+def test_of_a_cluster_counts_what_was_written_to_it(
+    name: str, edit: Callable[[Any], Any], shown: list[str]
+) -> None:
+    before, after = snapshot.load(DATA), snapshot.load(DATA)
+    edit(after.tables["kubernetes"]["objects"][name.removeprefix(_OBJECTS)])
+    assert list(differences(as_written(before), as_written(after))) == shown
+
+
+def test_what_was_written_to_a_cluster_and_is_gone_is_seen() -> None:
+    before, after = snapshot.load(DATA), snapshot.load(DATA)
+    after.tables["kubernetes"]["objects"].pop(_WORKSPACE.removeprefix(_OBJECTS))
+    assert list(differences(as_written(before), as_written(after))) == [f"{_WORKSPACE}: gone"]

@@ -32,7 +32,7 @@ from tests.conftest import ROOT
 from tests.end_to_end.road import Road
 from tests.end_to_end.written import Clone
 from tests.upgrade import snapshot
-from tests.upgrade.snapshot import Snapshot
+from tests.upgrade.snapshot import Snapshot, as_written
 
 DATA = Path(__file__).parent / "data" / "snapshot.json.xz"
 #: Instead of a stand-in's address, which would differ from run to run; and so that a hand-over outlasts the
@@ -126,7 +126,9 @@ _ON_THEIR_WAY = ("service-bus/messages/access-changes/",)
 
 @dataclass(frozen=True)
 class Days:
-    """What a version wrote in each part of its first days, and what was different after the first one."""
+    """What a version wrote in each part of its first days, and what was different after the first one, but
+    for what a cluster's controllers make.
+    """
 
     writes: Mapping[str, Mapping[str, int]]
     differences: tuple[str, ...]
@@ -175,7 +177,7 @@ def first_days(code: Path, before: Snapshot, folder: Path) -> Days:
         run.wait_for(before.now + 8 * 24 * HOUR)
         run.part("sweep after a week", run.road.sweep)
         run.road.close()
-    return Days(run.writes, tuple(differences(before, after)))
+    return Days(run.writes, tuple(differences(as_written(before), as_written(after))))
 
 
 class _Run:
