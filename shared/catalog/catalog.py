@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 
 from pydantic import ValidationError
@@ -17,7 +17,7 @@ from shared.catalog.workspace_checks import Setup
 from shared.documents.problem import Problem, capped
 from shared.documents.strict_yaml import read_bytes
 from shared.documents.validation_messages import explain
-from shared.kaito.presets import table
+from shared.kaito.presets import readiness_time, table
 from shared.kaito.releases import DEFAULT_RELEASE, Release
 
 
@@ -211,6 +211,14 @@ class Catalog:
         return Setup(
             self.kaito or DEFAULT_RELEASE, model.preset, model.context, model.max_nodes, model.benchmark
         )
+
+    def readiness_times(self) -> dict[str, timedelta]:
+        """How long a trouble of a workspace may last before it stands, by the workspace's name."""
+        return {
+            names.workspace(model.name): readiness_time(setup.release, setup.preset)
+            for model in self.models
+            if (setup := self.setup(model)) is not None
+        }
 
     def model(self, name: str) -> CatalogModel | None:
         """The model of that name, None when it is not on offer."""

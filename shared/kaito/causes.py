@@ -20,11 +20,8 @@ from typing import Any, Literal
 from shared.errors import Actor
 from shared.kaito.witnesses import Container, NodeClaim, Pod
 
-#: KAITO's startup probe gives a model half an hour, a large one (llama-3.3-70b-instruct) 55 minutes. After
-#: this time a trouble of a container stands.
-READINESS_TIME = timedelta(hours=1)
-#: `now`: waiting on cannot help. `later`: it may pass, and stands after one readiness time. `limit`: it is
-#: waited for as long as any stage waits.
+#: `now`: waiting on cannot help. `later`: it may pass, and stands after the readiness time of its preset
+#: (`shared.kaito.presets`). `limit`: it is waited for as long as any stage waits.
 Ends = Literal["now", "later", "limit"]
 _MAX_DETAIL = 300
 
@@ -201,11 +198,13 @@ class Verdict:
         """The same when the wait has ended for it."""
         return self if self.cause.then is None else replace(self, cause=self.cause.then)
 
-    def has_ended(self, stood: timedelta) -> bool:
-        """Whether waiting ends, of a cause that has `stood` for so long."""
+    def has_ended(self, stood: timedelta, readiness: timedelta) -> bool:
+        """Whether waiting ends, of a cause that has `stood` for so long, with a preset of this readiness
+        time.
+        """
         if self.gave_up or self.cause.ends == "now":
             return True
-        return self.cause.ends == "later" and stood >= READINESS_TIME
+        return self.cause.ends == "later" and stood >= readiness
 
 
 Conditions = Iterable[Mapping[str, Any]]

@@ -13,6 +13,7 @@ import json
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -38,6 +39,11 @@ NOT_IN_AZURE: Mapping[str, str] = {
     **dict.fromkeys(("Standard_NV6", "Standard_NV12", "Standard_NV24"), ""),
     **dict.fromkeys(("Standard_NC6s_v3", "Standard_NC12s_v3", "Standard_NC24s_v3", "Standard_NC24rs_v3"), ""),
 }
+
+
+#: How long a trouble may last before it stands: as long as KAITO's startup probe lets the preset load, at
+#: least an hour. Where that is unknown it is the longest that any release gives.
+LEAST_READINESS, LONGEST_READINESS = timedelta(hours=1), timedelta(hours=3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +128,15 @@ def table(release: Release) -> Table | None:
         sizes={name: Size(name, **each) for name, each in read["sizes"].items()},
         presets={name: _preset(name, each, len(contexts)) for name, each in read["presets"].items()},
     )
+
+
+def readiness_time(release: Release, preset: str) -> timedelta:
+    """After how long a preset that does not serve never will."""
+    known = table(release)
+    found = None if known is None else known.preset(preset)
+    if found is None:
+        return LONGEST_READINESS
+    return max(timedelta(minutes=found.ready_minutes), LEAST_READINESS)
 
 
 @cache

@@ -64,8 +64,9 @@ class Done:
 class Waiting:
     """Not finished, without an error: the stage runs again after this time.
 
-    `patient` waits have no limit. `revision` is the blob that was applied: waits for the same one join into
-    one chain. `note` follows the reason in the commit status.
+    `patient` waits have no limit, others may take `longer` than the limit of all stages. `revision` is the
+    blob that was applied: waits for the same one join into one chain. `note` follows the reason in the
+    commit status.
     """
 
     after: timedelta
@@ -73,6 +74,7 @@ class Waiting:
     patient: bool = False
     revision: str = ""
     note: str = ""
+    longer: timedelta = timedelta(0)
 
 
 Outcome = Done | Waiting

@@ -198,8 +198,9 @@ async def _wait(case: Case, message: Message, outcome: Waiting) -> tuple[str, st
     """Queue a copy for this stage alone. Raises WaitedTooLong after `Limits.waiting` for the same reason."""
     retry, now = case.retry, case.now
     since = (retry.waiting_since if retry.waiting_for == outcome.reason else "") or format_time(now)
-    if not outcome.patient and now - parse_time(since) >= case.app.timeouts.wait:
-        raise WaitedTooLong(f"{outcome.reason} for {case.app.timeouts.wait}, since {since}")
+    limit = case.app.timeouts.wait + outcome.longer
+    if not outcome.patient and now - parse_time(since) >= limit:
+        raise WaitedTooLong(f"{outcome.reason} for {limit}, since {since}")
     due = waiting_until(outcome, now, parse_time(since))
     copy = RetryState(
         retry.correlation_id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 
 from shared import telemetry
@@ -10,7 +10,8 @@ from shared.app import App
 from shared.branch.decision import Decision
 from shared.errors import WorkspaceFailed
 from shared.inventory.workspace_witnesses import with_witnesses
-from shared.kaito.causes import READY
+from shared.kaito.causes import INFERENCE, READY, Cause
+from shared.kaito.presets import LEAST_READINESS, LONGEST_READINESS
 from shared.messaging.messages import TeamMessage
 from shared.messaging.outcomes import Done, Event, Outcome, Waiting, worth_saying
 from shared.names import namespace as namespace_name
@@ -41,20 +42,27 @@ async def progress(
             team, f"{error}: apply infra/kubernetes/rbac.yaml; until then conditions alone decide"
         )
     await require_bounds(app, event, decision, desired, own)
-    return _outcome(event, desired, own)
+    assert decision.catalog is not None
+    return _outcome(event, desired, own, decision.catalog.readiness_times())
 
 
-def _outcome(event: Event[TeamMessage], desired: DesiredWorkspaces, own: Sequence[Workspace]) -> Outcome:
+def _outcome(
+    event: Event[TeamMessage],
+    desired: DesiredWorkspaces,
+    own: Sequence[Workspace],
+    readiness: Mapping[str, timedelta],
+) -> Outcome:
     """Done when all workspaces serve. Raises WorkspaceFailed when one cannot."""
     if any(workspace.terminating for workspace in own):
         return Waiting(NODE_WAIT, "WorkspaceDeleting")
-    for each in own:
-        _require_hope(event, each)
-    for each in own:
+    times = [(each, readiness.get(each.name, LONGEST_READINESS)) for each in own]
+    for each, time in times:
+        _require_hope(event, each, time)
+    for each, time in times:
         verdict = each.verdict
         if not verdict.is_ready:
             note = f"{each.name}: {verdict.text} ({verdict.cause.actor})" if verdict.text else ""
-            return Waiting(NODE_WAIT, verdict.cause.reason, note=note)
+            return Waiting(NODE_WAIT, verdict.cause.reason, note=note, longer=_longer(verdict.cause, time))
     if len(own) < len(desired.workspaces):
         return Waiting(NODE_WAIT, "WorkspaceNotThere")
     for each in own:
@@ -63,13 +71,21 @@ def _outcome(event: Event[TeamMessage], desired: DesiredWorkspaces, own: Sequenc
     return Done(worth_saying(event, False, f"workspaces ready: {', '.join(sorted(desired.workspaces))}"))
 
 
-def _require_hope(event: Event[TeamMessage], workspace: Workspace) -> None:
+def _longer(cause: Cause, readiness: timedelta) -> timedelta:
+    """The limit of all stages has room for an hour of loading, and a large model takes longer. Of a node that
+    does not come it is the same for all.
+    """
+    is_of_loading = cause.ends == "later" or cause is INFERENCE
+    return readiness - LEAST_READINESS if is_of_loading else timedelta(0)
+
+
+def _require_hope(event: Event[TeamMessage], workspace: Workspace, readiness: timedelta) -> None:
     """Raises where the wait ends now. A cause that may pass stands since the cluster says so, or since it is
     what this message waits for.
     """
     verdict = workspace.verdict
     waited = event.waited_since if event.waited_for == verdict.cause.reason else None
     since = verdict.since or waited or event.now
-    if not verdict.is_ready and verdict.has_ended(event.now - since):
+    if not verdict.is_ready and verdict.has_ended(event.now - since, readiness):
         end = verdict.at_end
         raise WorkspaceFailed(f"{workspace.name}: {end.text}", reason=end.cause.reason)

@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 
-from shared.kaito.causes import CAUSES, READINESS_TIME, TABLE, Sign, Verdict, judge, needed, was_never_ready
+from shared.kaito.causes import CAUSES, TABLE, Sign, Verdict, judge, needed, was_never_ready
 from shared.kaito.witnesses import Container, NodeClaim, Pod
 from tests.kaito.pods import LOADING_POD, PODS, READY_POD, STARTED, claim, ended, pod, waits
 
 ON_THE_WAY = ("NodeClaimReady", "NodesReady", "ResourceReady", "InferenceReady")
 WITH_NODES = ON_THE_WAY[:3]
 MINUTE = timedelta(minutes=1)
+#: That of a preset.
+READINESS_TIME = timedelta(minutes=80)
 
 
 def conditions(
@@ -107,8 +109,8 @@ def test_an_end_means_the_same_in_the_loop_and_while_it_runs_again(
     expected, after = ENDS[end]
     verdict = judge(conditions(*WITH_NODES), 1, [pod(ended(*end, waiting))])
     assert verdict.cause.reason == expected
-    assert verdict.has_ended(after)
-    assert not verdict.has_ended(after - MINUTE) or not after
+    assert verdict.has_ended(after, READINESS_TIME)
+    assert not verdict.has_ended(after - MINUTE, READINESS_TIME) or not after
     assert f"exit code {end[0]}" in verdict.text
 
 
@@ -120,8 +122,8 @@ def test_a_puller_that_is_done_is_no_engine_that_died() -> None:
 def test_a_startup_that_never_passes_ends_after_one_readiness_time() -> None:
     verdict = judge(conditions(*WITH_NODES), 1, [LOADING_POD])
     assert (verdict.cause.reason, verdict.since, verdict.text) == ("InferenceNotReady", STARTED, "")
-    assert not verdict.has_ended(READINESS_TIME - MINUTE)
-    assert verdict.has_ended(READINESS_TIME)
+    assert not verdict.has_ended(READINESS_TIME - MINUTE, READINESS_TIME)
+    assert verdict.has_ended(READINESS_TIME, READINESS_TIME)
     end = verdict.at_end
     assert (end.cause.reason, end.cause.actor) == ("StartupNotPassed", "the platform")
     assert "benchmark" in end.text

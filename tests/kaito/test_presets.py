@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
-from shared.kaito.presets import MOST_NODES, NOT_IN_AZURE, nearest, table
+from shared.kaito.presets import (
+    LONGEST_READINESS,
+    MOST_NODES,
+    NOT_IN_AZURE,
+    nearest,
+    readiness_time,
+    table,
+)
 from shared.kaito.releases import RELEASES, Release
 
 A100, H200, A10 = "Standard_NC24ads_A100_v4", "Standard_ND96isr_H200_v5", "Standard_NV36ads_A10_v5"
@@ -61,6 +70,28 @@ def test_beyond_the_table_nothing_is_known() -> None:
     assert found.nodes("gemma-3-27b-instruct", A100, 131_073) is None
     assert found.nodes("phi-2", A100, None) is None
     assert found.nodes("phi-4", "Standard_ND96asr_v4", None) is None
+
+
+@pytest.mark.parametrize(
+    ("release", "preset", "minutes"),
+    [
+        ("0.12", "phi-4", 60),
+        ("0.12", "llama-3.3-70b-instruct", 60),
+        ("0.12", "MiniMaxAI/MiniMax-M2.7", 79.3),
+        ("0.12", "deepseek-r1-0528", 180),
+        ("0.11", "DeepSeek-R1-0528", 60),
+        ("0.12", "contoso/unknown", 180),
+        ("0.9", "phi-4", 180),
+    ],
+)
+def test_a_preset_has_its_own_readiness_time(release: Release, preset: str, minutes: float) -> None:
+    assert readiness_time(release, preset) == timedelta(minutes=minutes)
+
+
+def test_an_unknown_preset_has_the_longest_readiness_time_of_all() -> None:
+    tables = [found for release in RELEASES if (found := table(release)) is not None]
+    longest = max(each.ready_minutes for found in tables for each in found.presets.values())
+    assert timedelta(minutes=longest) == LONGEST_READINESS
 
 
 @pytest.mark.parametrize(("release", "found"), [("0.8", False), ("0.11", True), ("0.12", True)])

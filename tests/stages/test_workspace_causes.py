@@ -10,22 +10,24 @@ from datetime import timedelta
 
 import pytest
 
-from shared.kaito.causes import READINESS_TIME
+from shared.kaito.presets import LEAST_READINESS
 from shared.kaito.witnesses import Container, NodeClaim, Pod
 from shared.messaging.outcomes import Done
 from shared.messaging.routes import PROVISION_WORKSPACES
-from tests.fakes.app import GPU, Asked, FakeApp
+from shared.requests.paths import DEFAULT_CATALOG_PATH
+from tests.fakes.app import GPU, Asked, FakeApp, catalog_text
 from tests.fakes.cluster import FakeCluster
 from tests.kaito.pods import claim, ended, pod, waits
 from tests.stages.asking import condition, record
-from tests.stages.road import a_platform, a_team, ask, later, run, shown
+from tests.stages.road import a_platform, a_team, ask, later, push, run, shown
 
 PHI = {"phi-4": GPU}
 HOME, PHI_4 = "team-alpha", "team-alpha/phi-4"
 MINUTE = timedelta(minutes=1)
 #: The node of a fake comes after six minutes.
 NODE = 6
-_STANDS = READINESS_TIME // MINUTE
+#: The readiness time of phi-4.
+_STANDS = LEAST_READINESS // MINUTE
 
 
 def _cluster(app: FakeApp) -> FakeCluster:
@@ -136,6 +138,61 @@ async def test_a_cause_is_told_and_ends_the_wait_in_time(case: str) -> None:
     told = condition(await record(app), "Workspaces")
     assert told.status == "False"
     assert reason in ("WaitedTooLong", "StartupNotPassed", told.reason)
+
+
+#: What a catalogue says of the model, and for how many minutes a trouble of it may pass.
+READINESS = {
+    "one that KAITO gives three hours": ("preset: deepseek-r1-0528\n", "", 180),
+    "the same in a release that gives an hour": ("preset: deepseek-r1-0528\n", "kaito: '0.8'\n", 60),
+    "between": ("preset: gpt-oss-120b\n", "", 60),
+    "unknown preset": ("preset: contoso/unknown\n    maxNodes: 2\n", "", 180),
+    "release without a table": ("preset: phi-4\n", "kaito: '0.9'\n", 180),
+}
+
+
+async def _a_platform_with(case: str) -> FakeApp:
+    said, release, _ = READINESS[case]
+    app = await a_platform()
+    _cluster(app).kaito = "0.8" if "0.8" in release else "0.9" if release else "0.12"
+    catalog = catalog_text().replace("preset: phi-4\n", said) + release
+    await push(app, {DEFAULT_CATALOG_PATH: catalog})
+    return app
+
+
+@pytest.mark.parametrize("case", READINESS)
+async def test_a_model_is_given_up_after_the_time_of_its_preset(case: str) -> None:
+    app = await _a_platform_with(case)
+    _cluster(app).never_load.add(PHI_4)
+    began, minutes = app.clock.now(), READINESS[case][2] + NODE
+    await ask(app, Asked(dedicated=PHI))
+    while shown(app)["workspaces"].startswith("pending") and app.clock.now() - began < timedelta(hours=5):
+        await later(app, MINUTE)
+    assert shown(app)["workspaces"].startswith("failure: StartupNotPassed")
+    assert minutes <= (app.clock.now() - began) // MINUTE <= minutes + 2
+
+
+@pytest.mark.parametrize("case", [case for case, (*_, minutes) in READINESS.items() if minutes == 180])
+async def test_a_large_model_that_loads_for_long_is_waited_for(case: str) -> None:
+    app = await _a_platform_with(case)
+    _cluster(app).models_take = timedelta(minutes=175)
+    await ask(app, Asked(dedicated=PHI))
+    await later(app, 170 * MINUTE)
+    assert shown(app)["workspaces"] == "pending: waiting: InferenceNotReady"
+    await later(app, 10 * MINUTE)
+    assert shown(app)["workspaces"] == "success: workspaces ready: phi-4"
+    assert app.bus.dead_letters() == []
+
+
+@pytest.mark.parametrize(("case", "minutes"), [("unknown preset", 240), ("between", 120)])
+async def test_where_pods_may_not_be_read_a_large_model_is_waited_for_too(case: str, minutes: int) -> None:
+    app = await _a_platform_with(case)
+    _cluster(app).denied |= {"Pod"}
+    _cluster(app).models_take = timedelta(days=1)
+    await ask(app, Asked(dedicated=PHI))
+    await later(app, minutes * MINUTE)
+    assert shown(app)["workspaces"] == "pending: waiting: InferenceNotReady"
+    await later(app, 10 * MINUTE)
+    assert shown(app)["workspaces"].startswith("failure: WaitedTooLong: InferenceNotReady")
 
 
 @pytest.mark.parametrize(
