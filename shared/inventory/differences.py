@@ -97,8 +97,9 @@ def plans_to_grant(
     }
     if platform.cluster is None:
         return plans
-    workspaces = compile_workspaces(request, catalog, platform)
-    digest = workspaces.digest_in(known(actual.workspaces.namespace, None)) if workspaces.workspaces else ""
+    namespace = known(actual.workspaces.namespace, None)
+    workspaces = compile_workspaces(request, catalog, platform).as_in(namespace)
+    digest = workspaces.digest_in(namespace) if workspaces.workspaces else ""
     sealed = Marker(platform.repository, team, wanted.path, "", digest)
     return {**plans, "Workspaces": plan_workspaces(workspaces, sealed, actual.workspaces)}
 
@@ -150,8 +151,9 @@ def plans_for_catalog(catalog: Catalog, platform: Platform, snapshot: Snapshot) 
     yield plan_catalog(desired, marker, snapshot.catalog)
     yield plan_cleaning(desired, marker, snapshot.catalog)
     if platform.cluster is not None:
-        shared = compile_shared_workspaces(catalog, platform)
         workspaces = snapshot.team(CATALOG_TEAM).workspaces
-        digest = shared.digest_in(known(workspaces.namespace, None))
+        namespace = known(workspaces.namespace, None)
+        shared = compile_shared_workspaces(catalog, platform).as_in(namespace)
+        digest = shared.digest_in(namespace)
         sealed = Marker(platform.repository, CATALOG_TEAM, "", "", digest)
         yield plan_workspaces(shared, sealed, workspaces)

@@ -24,6 +24,7 @@ from shared.policies.product_policy import product_policy, requested_model_fragm
 from shared.requests.request import AccessRequest, ModelAccess
 from shared.resources.actual import Namespace
 from shared.resources.backends import Backend, NamedValue, catalog_backends, named_values
+from shared.resources.namespace_limits import without_gpus
 from shared.resources.unified_api import unified_api
 from shared.resources.workspaces import (
     EARLIER_API_VERSION,
@@ -31,6 +32,7 @@ from shared.resources.workspaces import (
     Manifest,
     config_manifest,
     config_of,
+    most_gpus,
     network_policy_manifest,
     quota_manifest,
     route_manifest,
@@ -163,6 +165,15 @@ class DesiredWorkspaces:
     def digest(self) -> str:
         return _digest(self.hashed)
 
+    def as_in(self, namespace: Namespace | None) -> DesiredWorkspaces:
+        """The same without a bound of GPUs where all else stands already: earlier versions wrote none, and a
+        namespace gets it with its next change.
+        """
+        older = replace(self, limits=tuple(map(without_gpus, self.limits)))
+        marker = None if namespace is None else namespace.marker
+        is_as_before = marker is not None and marker.digest == older.digest_in(namespace) != self.digest
+        return older if is_as_before else self
+
     def digest_in(self, namespace: Namespace | None) -> str:
         """The digest for the marker of this namespace. Earlier versions wrote the workspaces of the AKS
         add-on in another API version, which changes nothing of them: such a marker keeps its digest.
@@ -247,7 +258,10 @@ def _workspaces(
         return DesiredWorkspaces((), {}, {})
     marker = Marker(platform.repository, team, "", "")
     return DesiredWorkspaces(
-        limits=(quota_manifest(marker, len(models)), network_policy_manifest(marker, cluster)),
+        limits=(
+            quota_manifest(marker, len(models), most_gpus(models, catalog)),
+            network_policy_manifest(marker, cluster),
+        ),
         workspaces={workspace(m.name): workspace_manifest(marker, m, catalog) for m in models},
         routes={workspace(m.name): route_manifest(marker, m, cluster) for m in models},
         configs={

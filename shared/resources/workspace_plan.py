@@ -17,7 +17,7 @@ from shared.resources.actual import Limit, Namespace, Route, Workspace
 from shared.resources.config_changes import ActualConfigs, config_changes, needed_configs
 from shared.resources.desired import DesiredWorkspaces
 from shared.resources.namespace_labels import has_our_label, is_labelled, label_lost, taken
-from shared.resources.namespace_limits import is_open, limit_changes
+from shared.resources.namespace_limits import is_open, limit_changes, not_below_use
 from shared.resources.plan import (
     UNREAD,
     Change,
@@ -97,6 +97,9 @@ def plan_workspaces(
     An object that has lost our label, or is somebody else's, is refused by itself; the others are written.
     """
     namespace = actual.namespace
+    desired = replace(
+        desired, limits=not_below_use(desired.limits, _staying(desired, actual), desired.release)
+    )
     if isinstance(namespace, Unread):
         return Plan(unread=actual.unread)
     if namespace is None:
@@ -117,6 +120,13 @@ def plan_workspaces(
     if is_labelled(marker, namespace) or not _is_marked(marker, namespace):
         return plan
     return replace(plan, steps=((Update("namespace", namespace.name, None, marker),), *plan.steps))
+
+
+def _staying(desired: DesiredWorkspaces, actual: ActualWorkspaces) -> Sequence[Workspace] | Unread:
+    """The workspaces of which pods may be made anew."""
+    if isinstance(actual.workspaces, Unread):
+        return UNREAD
+    return [each for name, each in actual.lasting.items() if name in desired.workspaces]
 
 
 def _plan_marked(desired: DesiredWorkspaces, actual: ActualWorkspaces, postponed: Mapping[str, str]) -> Plan:

@@ -7,11 +7,12 @@ The label selector is unique per team and model: two workspaces with one selecto
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from shared.catalog.catalog import Catalog, CatalogModel
+from shared.catalog.workspace_checks import gpus_of
 from shared.kaito.releases import DEFAULT_RELEASE
 from shared.marker import Marker, format_time, marker_from
 from shared.names import namespace, node_label, workspace
@@ -34,6 +35,10 @@ _FILLED_IN = (
 )
 #: A map into which other owners may add entries.
 _SHARED = "hard"
+#: What a quota counts: workspaces, and the GPUs that pods ask for.
+WORKSPACES, GPUS = "count/workspaces.kaito.sh", "requests.nvidia.com/gpu"
+#: A cluster has 100 agent pools, with eight GPUs a node at most. The server would spell it `1k`, too.
+_NO_BOUND = 1_000
 #: Prefix of our labels and annotations.
 PREFIX = "mergekey.dev"
 #: The label, and its value, by which lists find our objects. The admission policy of the cluster demands it
@@ -93,9 +98,11 @@ def marker_of(annotations: Mapping[str, str]) -> Marker | None:
     )
 
 
-def quota_manifest(marker: Marker, count: int) -> Manifest:
-    """Allow no more workspaces than the request has, whatever client creates them."""
-    spec = {"hard": {"count/workspaces.kaito.sh": str(count)}}
+def quota_manifest(marker: Marker, count: int, gpus: int | None = None) -> Manifest:
+    """Allow no more workspaces than the request has, whatever client creates them, and no more GPUs than they
+    may take together; None for no bound.
+    """
+    spec = {"hard": {WORKSPACES: str(count), **({} if gpus is None else {GPUS: str(gpus)})}}
     return _object("v1", "ResourceQuota", marker, LIMITS["ResourceQuota"], spec)
 
 
@@ -176,6 +183,20 @@ def config_manifest(marker: Marker, config: InferenceConfig) -> Manifest:
 def node_bounds(catalog: Catalog) -> dict[str, int]:
     """The most nodes that a workspace may take, by its name, where the catalogue says so."""
     return {workspace(each.name): each.max_nodes for each in catalog.models if each.max_nodes is not None}
+
+
+def most_gpus(models: Iterable[ModelAccess], catalog: Catalog) -> int | None:
+    """How many GPUs the workspaces of these models may take together; None where the catalogue bounds the
+    nodes of one of them not, where its release does not know a size, or for more than any cluster has.
+    """
+    total = 0
+    for model in models:
+        setup = catalog.setup(_entry(model, catalog))
+        gpus = None if setup is None else gpus_of(setup, model.instance_type or "")
+        if setup is None or setup.max_nodes is None or gpus is None:
+            return None
+        total += setup.max_nodes * gpus
+    return total if total < _NO_BOUND else None
 
 
 def route_manifest(marker: Marker, model: ModelAccess, cluster: Cluster) -> Manifest:

@@ -78,6 +78,7 @@ async def _provision(
     """
     team, cluster = event.message.team, _cluster(app)
     namespace = await found.get()
+    desired = desired.as_in(namespace)
     digest = desired.digest_in(namespace)
     marker = Marker(app.platform.repository, team, decision.path, decision.commit, digest)
     actual, missing = await _read(cluster, namespace, marker, desired)

@@ -65,10 +65,14 @@ def _outcome(
             return Waiting(NODE_WAIT, verdict.cause.reason, note=note, longer=_longer(verdict.cause, time))
     if len(own) < len(desired.workspaces):
         return Waiting(NODE_WAIT, "WorkspaceNotThere")
-    for each in own:
-        if each.verdict.cause is not READY:
-            telemetry.noted(event.message.team, f"{each.name} serves, but {each.verdict.text}")
+    _tell(event.message.team, own)
     return Done(worth_saying(event, False, f"workspaces ready: {', '.join(sorted(desired.workspaces))}"))
+
+
+def _tell(team: str, serving: Iterable[Workspace]) -> None:
+    for each in serving:
+        if each.verdict.cause is not READY:
+            telemetry.noted(team, f"{each.name} serves, but {each.verdict.text}")
 
 
 def _longer(cause: Cause, readiness: timedelta) -> timedelta:

@@ -23,7 +23,7 @@ from shared.resources.actual import ConfigMap, Limit, Namespace, Workspace
 from shared.resources.desired import DesiredWorkspaces, compile_workspaces
 from shared.resources.inference_config import Configuration, configuration_of
 from shared.resources.served_kinds import NEEDED
-from shared.resources.workspaces import Manifest, namespace_manifest, spec_matches
+from shared.resources.workspaces import GPUS, Manifest, namespace_manifest, quota_manifest, spec_matches
 from tests.contract.conftest import BOTH, REAL_SERVER
 from tests.contract.sides import Definitions, Watch
 from tests.contract.targets import unique
@@ -276,6 +276,16 @@ async def test_a_quota_holds_until_it_is_raised(cluster: Cluster, team: str, hom
     await cluster.apply(desired.limits[0])
     await _made(cluster, desired.workspaces["mistral-7b"])
     assert sorted(found.name for found in await cluster.workspaces(home)) == ["mistral-7b", "phi-4"]
+
+
+async def test_a_bound_of_gpus_goes_with_the_next_quota_that_has_none(
+    cluster: Cluster, team: str, home: str
+) -> None:
+    without = _desired(team).limits[0]
+    bounded = quota_manifest(_marker(team), 1, 16)
+    for manifest, expected in ((bounded, "16"), (without, None)):
+        await cluster.apply(manifest)
+        assert (await _limit(cluster, manifest)).spec["hard"].get(GPUS) == expected
 
 
 async def test_a_workspace_that_changed_meanwhile_is_not_deleted(

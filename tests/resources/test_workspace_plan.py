@@ -13,14 +13,15 @@ from shared.errors import LabelLost, NotManaged
 from shared.marker import Marker
 from shared.resources.actual import Limit, Namespace, Route, Workspace
 from shared.resources.desired import DesiredWorkspaces, compile_workspaces
-from shared.resources.plan import UNREAD, Plan, Unread
+from shared.resources.plan import UNREAD, Plan, Unread, Update
 from shared.resources.workspace_plan import (
     ActualWorkspaces,
     plan_withdrawn_workspaces,
     plan_workspaces,
 )
-from shared.resources.workspaces import MANAGED_BY, PREFIX, fixed_fields, labels_of, our_labels
-from tests.fakes.app import GPU, LARGER_GPU, REPOSITORY, Asked, FakeApp, a_catalog, path_of
+from shared.resources.workspaces import GPUS, MANAGED_BY, PREFIX, fixed_fields, labels_of, our_labels
+from shared.resources.workspaces import LIMITS as LIMIT_NAMES
+from tests.fakes.app import GPU, LARGER_GPU, REPOSITORY, Asked, FakeApp, a_catalog, catalog_text, path_of
 from tests.fakes.clock import START
 from tests.resources.plans import steps_of
 
@@ -294,6 +295,62 @@ def test_limits_that_were_opened_are_closed_while_a_kind_is_unknown() -> None:
     limits = [Limit("NetworkPolicy", network["metadata"]["name"], managed=True, spec=network["spec"])]
     plan = _unserved(desired, marked=True, workspaces=UNREAD, routes=UNREAD, limits=limits)
     assert str(plan) == "create limits ResourceQuota workspaces"
+
+
+BOUNDED = compile_workspaces(
+    Asked(dedicated={"phi-4": GPU}).read(),
+    a_catalog(catalog_text().replace("preset: phi-4\n", "preset: phi-4\n    maxNodes: 2\n")),
+    FakeApp().platform,
+)
+
+
+def _limits(gpus: int | None) -> list[Limit]:
+    """Both as desired, but for the GPUs of the quota."""
+    quota, network = BOUNDED.limits
+    hard = {"count/workspaces.kaito.sh": "1", **({} if gpus is None else {GPUS: str(gpus)})}
+    shown = (quota["kind"], {"hard": hard}), (network["kind"], network["spec"])
+    return [Limit(kind, LIMIT_NAMES[kind], managed=True, spec=spec) for kind, spec in shown]
+
+
+@pytest.mark.parametrize(
+    ("found", "nodes", "expected"),
+    [
+        (2, 1, None),
+        (2, 2, None),
+        (2, 3, "3"),
+        (3, 3, None),
+        (3, 2, "2"),
+        (9, 1, "2"),
+        (None, 1, "2"),
+    ],
+)
+def test_a_quota_bounds_no_fewer_gpus_than_are_in_use(
+    found: int | None, nodes: int, expected: str | None
+) -> None:
+    standing = [_workspace("phi-4", BOUNDED, nodes=nodes)]
+    plan = _plan(BOUNDED, standing, [PHI], marked=True, limits=_limits(found))
+    written = [change.body["spec"]["hard"][GPUS] for change in plan if isinstance(change, Update)]
+    assert written == ([] if expected is None else [expected])
+
+
+def test_of_a_workspace_that_goes_no_gpus_are_in_use() -> None:
+    surplus = _workspace("mistral-7b", _desired(mistral_7b=GPU), nodes=9)
+    going = _workspace("phi-4", BOUNDED, nodes=9, terminating=True)
+    plan = _plan(BOUNDED, [surplus, going], [PHI], marked=False, limits=_limits(2))
+    assert "limits" not in str(plan)
+
+
+def test_where_workspaces_are_unknown_the_bound_of_gpus_stays() -> None:
+    plan = _unserved(BOUNDED, marked=True, workspaces=UNREAD, routes=UNREAD, limits=_limits(9))
+    assert not plan
+
+
+@pytest.mark.parametrize(("marked", "expected"), [(True, False), (False, True)])
+def test_a_bound_is_taken_off_that_is_no_longer_asked_for(marked: bool, expected: bool) -> None:
+    unbounded = _desired(phi_4=GPU)
+    standing = [_workspace("phi-4", unbounded, nodes=1)]
+    plan = _plan(unbounded, standing, [PHI], marked=marked, limits=_limits(2))
+    assert ("update limits ResourceQuota workspaces" in str(plan)) is expected
 
 
 def test_a_cluster_of_which_nothing_is_known_has_no_difference() -> None:

@@ -20,6 +20,7 @@ from shared.resources.workspaces import (
     fixed_fields,
     marker_annotations,
     marker_of,
+    most_gpus,
     namespace_manifest,
     network_policy_manifest,
     quota_manifest,
@@ -28,7 +29,7 @@ from shared.resources.workspaces import (
     workspace_manifest,
     workspace_url,
 )
-from tests.fakes.app import GPU, LARGER_GPU, REPOSITORY, Asked, a_catalog, path_of
+from tests.fakes.app import GPU, LARGER_GPU, REPOSITORY, Asked, a_catalog, catalog_text, path_of
 
 MARKER = Marker(REPOSITORY, "alpha", path_of("alpha"), "c" * 40)
 CLUSTER = Cluster("gateway-system/internal", "https://models.internal.contoso.com/")
@@ -113,6 +114,25 @@ def test_a_model_without_a_preset_is_never_compiled() -> None:
     model = next(model for model in REQUEST.models if model.name == "gpt-4.1")
     with pytest.raises(ValueError, match="preset"):
         workspace_manifest(MARKER, model, a_catalog())
+
+
+@pytest.mark.parametrize(
+    ("more", "size", "expected"),
+    [
+        ("maxNodes: 3\n", GPU, 3),
+        ("maxNodes: 3\n", LARGER_GPU, 6),
+        ("maxNodes: 3\n", "Standard_NC99", None),
+        ("maxNodes: 499\n", LARGER_GPU, 998),
+        ("maxNodes: 500\n", LARGER_GPU, None),
+        ("context: 8192\n", GPU, None),
+    ],
+)
+def test_gpus_are_bounded_where_nodes_are_and_the_size_is_known(
+    more: str, size: str, expected: int | None
+) -> None:
+    catalog = a_catalog(catalog_text().replace("preset: phi-4\n", f"preset: phi-4\n    {more}"))
+    models = [replace(each, instance_type=size) for each in REQUEST.models if each.name == "phi-4"]
+    assert most_gpus(models, catalog) == expected
 
 
 def test_limits_routes_and_urls_fit_together() -> None:
