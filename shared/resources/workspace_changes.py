@@ -6,7 +6,8 @@ is a change of one field, by which KAITO restarts the workload.
 
 Both follow from a reviewed change alone: a Workspace carries what the catalogue asked for when it was written
 (`shared.resources.inference_config.ASKED`), and as long as it asks for the same nothing is done, whatever
-this version would write today. A Workspace that people edited is left to them.
+this version would write today. A Workspace that people edited is left to them, and where we have nothing to
+say of its configuration, it is theirs: earlier versions left it alone, too.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ def need(actual: Workspace, manifest: Manifest, release: Release) -> Need:
     if dict(actual.fixed) != fixed_fields(manifest):
         return "new"
     found, wanted = actual.configuration, configuration_of(manifest)
+    if not (found.written or found.asked or wanted.asked):
+        return "none"
     if found.is_edited:
         return "edited"
     if found.asked == wanted.asked:

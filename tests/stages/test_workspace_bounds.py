@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from shared.errors import Unavailable
+from shared.errors import Busy, Unavailable
 from shared.messaging.outcomes import Done, Waiting
 from shared.messaging.routes import PROVISION_GATEWAY, PROVISION_WORKSPACES
 from shared.requests.paths import DEFAULT_CATALOG_PATH
@@ -147,6 +147,24 @@ async def test_it_stays_where_it_cannot_be_remembered() -> None:
     status = shown(app)["workspaces"]
     assert (status.startswith("failure: TooManyNodes"), "ConfigMap" in status) == (True, True)
     assert _cluster(app).names(HOME, "Workspace") == ["phi-4"]
+
+
+async def test_it_stays_where_a_quota_leaves_no_room_to_remember_it() -> None:
+    """A quota of others answers like one that is there already: busy."""
+    app = await a_platform()
+    _cluster(app).counted_nodes["phi-4"] = 3
+    await push(app, {DEFAULT_CATALOG_PATH: BOUNDED})
+
+    async def refuse(call: Call) -> None:
+        if (call.name, call.target.partition(" ")[0]) == ("create", "ConfigMap"):
+            raise Busy("exceeded quota: count/configmaps", reason="QuotaExceeded")
+
+    app.calls.before = refuse
+    await ask(app, Asked(dedicated=PHI))
+    await later(app, 15 * MINUTE)
+    status = shown(app)["workspaces"]
+    assert (status.startswith("failure: TooManyNodes"), "quota" in status) == (True, True)
+    assert DELETED not in app.calls.writes("cluster")
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
