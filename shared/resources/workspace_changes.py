@@ -17,7 +17,7 @@ from typing import Literal
 from shared.kaito.presets import table
 from shared.kaito.releases import Release
 from shared.resources.actual import Workspace
-from shared.resources.inference_config import configuration_of
+from shared.resources.inference_config import Configuration, configuration_of
 from shared.resources.workspaces import Manifest, fixed_fields
 
 #: `new`: it is deleted and made again; `restart`: another configuration in place; `edited`: people changed
@@ -30,9 +30,7 @@ def need(actual: Workspace, manifest: Manifest, release: Release) -> Need:
     if dict(actual.fixed) != fixed_fields(manifest):
         return "new"
     found, wanted = actual.configuration, configuration_of(manifest)
-    if not (found.written or found.asked or wanted.asked):
-        return "none"
-    if found.is_edited:
+    if found.is_edited and _is_ours(found, wanted):
         return "edited"
     if found.asked == wanted.asked:
         return "none"
@@ -40,6 +38,11 @@ def need(actual: Workspace, manifest: Manifest, release: Release) -> Need:
         return "new"
     same = found.context == wanted.context or _same_nodes(manifest, release, found.context, wanted.context)
     return "restart" if same else "new"
+
+
+def _is_ours(found: Configuration, wanted: Configuration) -> bool:
+    """Whether we have, or had, anything to say of the configuration."""
+    return bool(found.written or found.asked or wanted.asked)
 
 
 def _same_nodes(manifest: Manifest, release: Release, before: int | None, after: int | None) -> bool:

@@ -188,10 +188,10 @@ async def test_an_attempt_that_was_cut_off_is_taken_up_again(when: str) -> None:
     assert shown(app)["workspaces"].startswith("failure: TooManyNodes")
 
 
-async def _gated(*orders: ExternalSecret) -> FakeApp:
+async def _gated(*orders: ExternalSecret, catalog: str = GATED) -> FakeApp:
     app = await a_platform()
     _cluster(app).external[HOME] = list(orders)
-    await push(app, {DEFAULT_CATALOG_PATH: GATED})
+    await push(app, {DEFAULT_CATALOG_PATH: catalog})
     app.repository.commit({path_of("alpha"): Asked(dedicated=PHI).text()})
     await run(app, PROVISION_GATEWAY)
     app.calls.forget()
@@ -212,6 +212,18 @@ async def test_a_workspace_waits_for_the_external_secret_that_makes_its_secret()
     _cluster(app).external[HOME] = [ExternalSecret("es", "hf", ready=True)]
     await run(app, PROVISION_WORKSPACES)
     assert _cluster(app).names(HOME, "Workspace") == ["phi-4"]
+
+
+async def test_its_configuration_waits_with_it() -> None:
+    catalog = GATED.replace("preset: phi-4\n", "preset: phi-4\n    context: 8192\n")
+    app = await _gated(ExternalSecret("es", "hf", ready=False), catalog=catalog)
+    outcome = await run(app, PROVISION_WORKSPACES)
+    assert isinstance(outcome, Waiting)
+    assert outcome.reason == "AccessSecretMissing"
+    assert _cluster(app).names(HOME, "ConfigMap") == _cluster(app).names(HOME, "Workspace") == []
+    _cluster(app).external[HOME] = [ExternalSecret("es", "hf", ready=True)]
+    await run(app, PROVISION_WORKSPACES)
+    assert len(_cluster(app).names(HOME, "ConfigMap")) == len(_cluster(app).names(HOME, "Workspace")) == 1
 
 
 async def test_without_an_external_secret_it_starts_after_two_minutes_and_is_told(
