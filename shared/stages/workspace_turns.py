@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Set
 
@@ -33,9 +32,11 @@ async def workspaces_before(
     assert app.cluster is not None
     assert decision.catalog is not None
     catalog, team = decision.catalog, event.message.team
-    namespaces, workspaces, asking = await asyncio.gather(
-        app.cluster.namespaces(), app.cluster.all_workspaces(), _asking(app, event, decision)
-    )
+    asking = await _asking(app, event, decision)
+    # A marker with its digest is written after the workspace: read the other way round, one that is made
+    # meanwhile would be neither there nor under way.
+    namespaces = await app.cluster.namespaces()
+    workspaces = await app.cluster.all_workspaces()
     found = dict[str, str | None]()
     for name, manifest in changed.items():
         sizes = asking.get(name, {})

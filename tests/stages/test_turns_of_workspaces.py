@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
+from functools import partial
 
 from shared.messaging.outcomes import Push
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.stages.receive_push import queue_changes
 from tests.fakes.app import GPU, Asked, FakeApp, catalog_text, path_of
+from tests.fakes.calls import Call
 from tests.fakes.cluster import FakeCluster
 from tests.stages.road import a_platform, ask, drain, later, push, shown
 
@@ -79,3 +82,20 @@ async def test_a_workspace_that_is_edited_meanwhile_keeps_no_other_waiting() -> 
     await later(app, timedelta(hours=6))
     assert _configured(app) == ["bravo", "charlie"]
     assert shown(app)["workspaces"].startswith("failure: WorkspaceEdited")
+
+
+async def test_namespaces_are_read_before_workspaces() -> None:
+    """The marker comes after the workspace: between both lists a workspace that is made must not be lost."""
+    app, seen = await _teams(), list[str]()
+
+    async def note(call: Call, when: str) -> None:
+        if call.name in ("namespaces", "all_workspaces"):
+            seen.append(f"{when} {call.name}")
+            await asyncio.sleep(0)
+
+    app.calls.before, app.calls.after = partial(note, when="before"), partial(note, when="after")
+    await push(app, {DEFAULT_CATALOG_PATH: AFTER})
+    seen.clear()
+    await later(app, timedelta(seconds=30))
+    [first, *_] = [index for index, each in enumerate(seen) if each == "before namespaces"]
+    assert seen[first + 1 : first + 3] == ["after namespaces", "before all_workspaces"]
