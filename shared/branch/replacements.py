@@ -15,8 +15,10 @@ from shared.documents.strict_yaml import read_bytes
 from shared.kaito.presets import Preset, table
 from shared.kaito.releases import DEFAULT_RELEASE, Release
 from shared.marker import Marker
+from shared.names import CATALOG_TEAM
 from shared.requests.request import AccessRequest, ModelAccess
 from shared.resources.actual import Workspace
+from shared.resources.desired import shared_models
 from shared.resources.inference_config import configuration_of
 from shared.resources.workspace_changes import Need, need
 from shared.resources.workspaces import fixed_fields, workspace_manifest
@@ -55,18 +57,24 @@ def due_for(
 def due_between(
     before: tuple[Mapping[str, AccessRequest], Catalog], after: tuple[Mapping[str, AccessRequest], Catalog]
 ) -> Iterator[Due]:
-    """The same for two states of the branch, of which the former has been provisioned."""
+    """The same for two states of the branch, of which the former has been provisioned; the platform's own
+    workspaces come first.
+    """
+    shared = dict(_standing(CATALOG_TEAM, shared_models(before[1]), before[1]))
+    yield from due_for(CATALOG_TEAM, shared_models(after[1]), after[1], shared)
     for path, request in after[0].items():
         former = before[0].get(path)
         if former is not None and former.team == request.team:
-            standing = dict(_standing(former, before[1]))
+            standing = dict(_standing(former.team, former.models, before[1]))
             yield from due_for(request.team, request.models, after[1], standing)
 
 
-def _standing(request: AccessRequest, catalog: Catalog) -> Iterator[tuple[str, Workspace]]:
-    for access in request.models:
+def _standing(
+    team: str, accesses: Iterable[ModelAccess], catalog: Catalog
+) -> Iterator[tuple[str, Workspace]]:
+    for access in accesses:
         if access.instance_type is not None:
-            manifest = workspace_manifest(Marker(0, request.team, "", ""), access, catalog)
+            manifest = workspace_manifest(Marker(0, team, "", ""), access, catalog)
             name, found = manifest["metadata"]["name"], configuration_of(manifest)
             yield name, Workspace(name, "", fixed_fields(manifest), (), False, True, configuration=found)
 

@@ -18,7 +18,7 @@ from shared.catalog.capacity import (
     nodes_of_grant,
 )
 from shared.catalog.catalog import Catalog, CatalogModel, ParsedCatalog
-from shared.catalog.workspace_checks import Setup, expected_nodes, faults_on, node_cost
+from shared.catalog.workspace_checks import Setup, expected_nodes, faults_on, node_cost, nodes_of
 from shared.documents.problem import START, Problem, counted, problem_at, quote
 from shared.requests.request import ParsedRequest
 
@@ -175,11 +175,14 @@ def _place(catalog: Catalog, model: CatalogModel) -> tuple[Setup | None, object]
 
 
 def cost(catalog: Catalog, setup: Setup, size: str) -> str:
-    """What a workspace takes, for people: nodes, and their price where the catalogue has one."""
+    """What a workspace takes, for people: nodes, and their price where the catalogue has it. Where the tables
+    do not say how many, it is at most what the catalogue allows.
+    """
     price, nodes = catalog.node_price.get(size), expected_nodes(setup, size)
-    takes = f"takes {counted(nodes, 'node') if nodes else 'an unknown number of nodes'} of {size}"
+    most = "" if isinstance(nodes_of(setup, size), int) else "up to "
+    takes = f"takes {most + counted(nodes, 'node') if nodes else 'an unknown number of nodes'} of {size}"
     found = node_cost(nodes or 1, price)
     if found.per_hour is None or found.per_month is None:
         return takes
     money = f"{found.per_hour:,.2f} {catalog.currency} an hour, {found.per_month:,.0f} a month"
-    return f"{takes}: {money}{'' if nodes else ' for each'}"
+    return f"{takes}: {most}{money}" if nodes else f"{takes}: {money} for each"

@@ -17,7 +17,7 @@ from shared.catalog.workspace_checks import Setup
 from shared.documents.problem import Problem, capped
 from shared.documents.strict_yaml import read_bytes
 from shared.documents.validation_messages import explain
-from shared.kaito.presets import readiness_time, table
+from shared.kaito.presets import readiness_time, served_name
 from shared.kaito.releases import DEFAULT_RELEASE, Release
 
 
@@ -316,15 +316,11 @@ def _dedicated(written: DedicatedSchema) -> Dedicated:
 
 
 def _named(written: ModelSchema, release: Release) -> str | None:
-    """What the model's workspaces call it, if that is not the preset's own name. Where nothing is known of
-    the release, its presets are served under their own names.
-    """
+    """What the model's workspaces call it; None where the catalogue does not say."""
     if written.served_name == WRITTEN_NAME:
         return written.name
-    if written.served_name == PRESET_NAME:
-        known = table(release)
-        preset = None if known is None or written.preset is None else known.preset(written.preset)
-        return None if preset is None else preset.served
+    if written.served_name == PRESET_NAME and written.preset is not None:
+        return served_name(release, written.preset)
     return written.served_name
 
 

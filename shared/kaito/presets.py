@@ -163,6 +163,17 @@ def _counts(written: object, contexts: int) -> tuple[int | NoNodes, ...]:
     return cast("tuple[int | NoNodes, ...]", tuple(row))
 
 
+def served_name(release: Release, name: str) -> str:
+    """What the server calls the model of a preset, by itself. From 0.11 a preset that is not in the table is
+    an id at Hugging Face, and served under its last part; in other releases a preset has its own name.
+    """
+    known = table(release)
+    found = None if known is None else known.preset(name)
+    if found is not None:
+        return found.served
+    return name.rpartition("/")[2].lower() if known is not None and known.ignores_case else name
+
+
 def nearest(name: str, names: Iterable[str]) -> str | None:
     """The known name that is most like this one, whatever the case of its letters; None where none is."""
     by_lower_case = {each.lower(): each for each in names}

@@ -6,7 +6,8 @@ is a change of one field, by which KAITO restarts the workload.
 
 Both follow from a reviewed change alone: a Workspace carries what the catalogue asked for when it was written
 (`shared.resources.inference_config.ASKED`), and as long as it asks for the same nothing is done, whatever
-this version would write today. A Workspace that people edited is left to them.
+this version would write today. A Workspace that people edited is left to them, and where we have nothing to
+say of its configuration, it is theirs: earlier versions left it alone, too.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Literal
 from shared.kaito.presets import table
 from shared.kaito.releases import Release
 from shared.resources.actual import Workspace
-from shared.resources.inference_config import configuration_of
+from shared.resources.inference_config import Configuration, configuration_of
 from shared.resources.workspaces import Manifest, fixed_fields
 
 #: `new`: it is deleted and made again; `restart`: another configuration in place; `edited`: people changed
@@ -29,7 +30,7 @@ def need(actual: Workspace, manifest: Manifest, release: Release) -> Need:
     if dict(actual.fixed) != fixed_fields(manifest):
         return "new"
     found, wanted = actual.configuration, configuration_of(manifest)
-    if found.is_edited:
+    if found.is_edited and _is_ours(found, wanted):
         return "edited"
     if found.asked == wanted.asked:
         return "none"
@@ -37,6 +38,11 @@ def need(actual: Workspace, manifest: Manifest, release: Release) -> Need:
         return "new"
     same = found.context == wanted.context or _same_nodes(manifest, release, found.context, wanted.context)
     return "restart" if same else "new"
+
+
+def _is_ours(found: Configuration, wanted: Configuration) -> bool:
+    """Whether we have, or had, anything to say of the configuration."""
+    return bool(found.written or found.asked or wanted.asked)
 
 
 def _same_nodes(manifest: Manifest, release: Release, before: int | None, after: int | None) -> bool:

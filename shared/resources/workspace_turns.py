@@ -11,34 +11,38 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
+from shared.kaito.releases import Release
 from shared.marker import Marker
 from shared.resources.actual import Namespace, Workspace
-from shared.resources.workspace_changes import model_in, model_of
+from shared.resources.workspace_changes import model_in, model_of, need
 from shared.resources.workspaces import Manifest
 
 
 @dataclass(frozen=True, slots=True)
 class Others:
     """The namespaces in the cluster and their workspaces; `asking`: the teams that ask for a workspace of the
-    model, whether it is there or not.
+    model, whether it is there or not, with the instance type; `impossible`: those of the instance types on
+    which no new one is made; `release` is the one that the catalogue names.
     """
 
     namespaces: Sequence[Namespace]
     workspaces: Mapping[str, Sequence[Workspace]]
-    asking: Set[str]
+    asking: Mapping[str, str]
+    impossible: Set[str]
+    release: Release
 
 
 def has_turn_before(owner: Marker, own: str, manifest: Manifest, others: Others) -> str | None:
     """The first namespace that keeps a workspace of ours from being changed; None when it is its turn. `own`
     is our namespace, `manifest` what the workspace shall be.
     """
-    name, target = manifest["metadata"]["name"], model_in(manifest)
+    name = manifest["metadata"]["name"]
     before = (
         each.name
         for each in sorted(others.namespaces, key=lambda each: each.name)
         if each.name != own
         and _counts(owner, each)
-        and _is_before(each, own, _named(name, others.workspaces.get(each.name, ())), target, others.asking)
+        and _is_before(each, own, _named(name, others.workspaces.get(each.name, ())), manifest, others)
     )
     return next(before, None)
 
@@ -55,19 +59,27 @@ def _named(name: str, workspaces: Iterable[Workspace]) -> Workspace | None:
 
 
 def _is_before(
-    namespace: Namespace,
-    own: str,
-    found: Workspace | None,
-    target: tuple[object, ...],
-    asking: Set[str],
+    namespace: Namespace, own: str, found: Workspace | None, manifest: Manifest, others: Others
 ) -> bool:
     """Whether its workspace is being made anew, does not serve yet as ours shall be, or comes first."""
     assert namespace.marker is not None, "it is ours"
-    has_begun = not namespace.marker.digest
+    has_begun, team = not namespace.marker.digest, namespace.marker.team
     if found is None:
-        return has_begun and namespace.marker.team in asking
+        return has_begun and team in others.asking and others.asking[team] not in others.impossible
     if found.terminating:
         return True
-    if model_of(found) == target:
+    if model_of(found) == model_in(manifest):
         return not found.verdict.is_ready
-    return has_begun and namespace.name < own
+    return has_begun and namespace.name < own and _will_change(team, found, manifest, others)
+
+
+def _will_change(team: str, found: Workspace, manifest: Manifest, others: Others) -> bool:
+    """Whether its own stage will change it. One of a team whose request is gone or refused stays as it is,
+    and so does one that people edited, or that KAITO would not make anew: the others would wait for ever.
+    """
+    size = others.asking.get(team)
+    if size is None:
+        return False
+    resource = {"instanceType": size, "labelSelector": found.fixed.get("labelSelector")}
+    needed = need(found, {**manifest, "resource": resource}, others.release)
+    return needed == "restart" or (needed == "new" and size not in others.impossible)

@@ -85,12 +85,13 @@ async def _gone(
     assert app.cluster is not None
     cluster, home = app.cluster, namespace_name(event.message.team)
     await ensure_branch_unchanged(app, event, decision)
+    memory = _memory(home, manifest, most, await cluster.release(), found.nodes)
     try:
-        await cluster.create(_memory(home, manifest, most, await cluster.release(), found.nodes))
-    except Busy:
-        pass  # an attempt that was cut off has made it
-    except AccessDenied as error:
-        return f"; nothing was deleted: {error.message}"
+        await cluster.create(memory)
+    except (Busy, AccessDenied) as error:
+        # An attempt that was cut off may have made it; a quota of others may have no room for it.
+        if not await _is_remembered(cluster, home, memory["metadata"]["name"]):
+            return f"; nothing was deleted: {error.message}"
     steps = in_steps(
         [Delete("route", found.name, "")], [Delete("workspace", found.name, found.resource_version)]
     )

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Set
 
 from shared.app import App
 from shared.branch.decision import Decision
 from shared.branch.evaluation import evaluate_all
 from shared.branch.review import Baseline
+from shared.catalog.catalog import Catalog
+from shared.catalog.workspace_checks import faults_on
+from shared.kaito.releases import DEFAULT_RELEASE
 from shared.messaging.messages import TeamMessage
 from shared.messaging.outcomes import Event
 from shared.names import CATALOG_TEAM
 from shared.names import namespace as namespace_name
 from shared.names import workspace as workspace_name
+from shared.resources.desired import shared_models
 from shared.resources.workspace_turns import Others, has_turn_before
 from shared.resources.workspaces import Manifest
 from shared.stages.ownership import own_marker
@@ -26,31 +30,38 @@ async def workspaces_before(
     turn is before. It costs two lists; the requests are those that a sweep has read already.
     """
     assert app.cluster is not None
-    team = event.message.team
-    namespaces, workspaces, asking = await asyncio.gather(
-        app.cluster.namespaces(), app.cluster.all_workspaces(), _asking(app, event, decision)
-    )
-    found = {
-        name: has_turn_before(
-            own_marker(app, team),
-            namespace_name(team),
-            manifest,
-            Others(namespaces, workspaces, asking.get(name, frozenset())),
-        )
-        for name, manifest in changed.items()
-    }
+    assert decision.catalog is not None
+    catalog, team = decision.catalog, event.message.team
+    asking = await _asking(app, event, decision)
+    # A marker with its digest is written after the workspace: read the other way round, one that is made
+    # meanwhile would be neither there nor under way.
+    namespaces = await app.cluster.namespaces()
+    workspaces = await app.cluster.all_workspaces()
+    found = dict[str, str | None]()
+    for name, manifest in changed.items():
+        sizes = asking.get(name, {})
+        impossible = _impossible(catalog, name, frozenset(sizes.values()))
+        others = Others(namespaces, workspaces, sizes, impossible, catalog.kaito or DEFAULT_RELEASE)
+        found[name] = has_turn_before(own_marker(app, team), namespace_name(team), manifest, others)
     return {name: before for name, before in found.items() if before is not None}
 
 
-async def _asking(app: App, event: Event[TeamMessage], decision: Decision) -> dict[str, frozenset[str]]:
-    """By workspace, the teams that ask for it, the platform among them."""
+def _impossible(catalog: Catalog, name: str, sizes: Set[str]) -> frozenset[str]:
+    """The instance types on which KAITO makes no workspace of that name as the catalogue has it."""
+    setups = [catalog.setup(model) for model in catalog.models if workspace_name(model.name) == name]
+    return frozenset(
+        size for size in sizes for setup in setups if setup is not None and any(faults_on(setup, size))
+    )
+
+
+async def _asking(app: App, event: Event[TeamMessage], decision: Decision) -> dict[str, dict[str, str]]:
+    """By workspace, the teams that ask for it with the instance type, the platform among them."""
     reviewed = await evaluate_all(app, decision.commit, decision.tree, Baseline(today=event.now.date()))
-    asked = [
-        (workspace_name(model.name), request.team)
-        for request in reviewed.requests.values()
-        for model in request.models
-        if model.instance_type is not None
-    ]
-    models = reviewed.catalog.models if reviewed.catalog is not None else ()
-    asked += [(workspace_name(model.name), CATALOG_TEAM) for model in models if model.shared is not None]
-    return {name: frozenset(team for other, team in asked if other == name) for name, _ in asked}
+    shared = () if reviewed.catalog is None else shared_models(reviewed.catalog)
+    asked = [(request.team, request.models) for request in reviewed.requests.values()]
+    found = defaultdict[str, dict[str, str]](dict)
+    for team, models in (*asked, (CATALOG_TEAM, shared)):
+        for model in models:
+            if model.instance_type is not None:
+                found[workspace_name(model.name)][team] = model.instance_type
+    return found

@@ -46,3 +46,12 @@ def test_without_a_price_nothing_is_made_up() -> None:
 
 def test_what_changes_no_workspace_is_not_told() -> None:
     assert _warnings(WRITTEN, WRITTEN.replace("4.00", "5.00"), "alpha") == []
+
+
+def test_the_workspaces_of_the_platform_are_told_too() -> None:
+    before = STANDS.replace(
+        "    endpoint: http://phi-4.shared.internal/v1\n", f"    shared: {{instanceType: {GPU}}}\n"
+    )
+    after = before.replace("preset: phi-4\n", "preset: phi-4\n    servedName: written\n")
+    [(reason, message)] = _warnings(before, after)
+    assert (reason, "made anew" in message, "2.00 EUR" in message) == ("WorkspacesReplaced", True, True)

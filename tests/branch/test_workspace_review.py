@@ -193,6 +193,15 @@ def test_a_new_workspace_is_told_with_nodes_and_price() -> None:
     assert found.requests.keys() == {_path("alpha")}
 
 
+def test_what_the_tables_do_not_know_costs_up_to_the_bound() -> None:
+    catalog = _catalog(
+        "own/model", A100, keys="maxNodes: 4, ", more=f"currency: EUR\nnodePrice: {{{A100}: 3.50}}"
+    )
+    [problem] = _review(catalog, _asked("alpha")).problems
+    assert problem.reason == "GpuCost"
+    assert [text in problem.message for text in ("up to 4 nodes", "up to 14.00 EUR")] == [True, True]
+
+
 def test_without_a_price_or_a_change_nothing_is_told() -> None:
     catalog = _catalog(LLAMA, A100, TWO_A100, more=PRICED)
     assert _told(_review(catalog, _asked("alpha", size=TWO_A100))) == []

@@ -510,5 +510,29 @@ def test_the_catalogue_says_what_a_workspace_calls_its_model(written: str, serve
     assert _served(written) == served
 
 
+@pytest.mark.parametrize(
+    ("release", "preset", "served"),
+    [
+        ("0.9", "phi-4", "phi-4"),
+        ("0.9", "Own/Model-X", "Own/Model-X"),
+        ("0.12", "Own/Model-X", "model-x"),
+        ("0.12", "Qwen/Qwen3.5-4B", "qwen3.5-4b"),
+    ],
+)
+def test_the_name_of_a_preset_is_never_the_word_that_asks_for_it(
+    release: str, preset: str, served: str
+) -> None:
+    catalog = (
+        f'kaito: "{release}"\nmodels:\n'
+        f"  - {{name: mine, provider: kaito, preset: {preset}, servedName: preset, maxNodes: 1,\n"
+        "     endpoint: http://mine.internal/v1,\n"
+        "     dedicated: {instanceTypes: [Standard_NC24ads_A100_v4], total: 1}}\n"
+    )
+    parsed = read_catalog("model_catalog.yaml", catalog.encode())
+    assert parsed.catalog is not None
+    model = parsed.catalog.models[0]
+    assert {model.served_name, *(member.served_name for member in model.members)} == {served}
+
+
 def test_where_nothing_is_known_of_a_release_a_preset_has_its_own_name() -> None:
     assert _served("servedName: preset, ", release="0.9") == "gemma-3-4b-instruct"

@@ -214,6 +214,31 @@ async def test_a_workspace_that_people_edited_is_told_and_left_alone(edit: Any) 
     assert [letter.reason for letter in await _letters(app)] == ["WorkspaceEdited"]
 
 
+def _with_a_configuration_of_theirs(workspace: Object) -> None:
+    workspace["inference"]["config"] = "by-hand"
+
+
+@pytest.mark.parametrize("edit", [_with_an_adapter, _with_a_configuration_of_theirs])
+async def test_what_people_gave_a_workspace_that_has_nothing_of_ours_stays(edit: Any) -> None:
+    """Before there were configurations of ours, this was the only way to one."""
+    app = await _teams()
+    edit(_workspace(app))
+    await sweep(app, deep=True)
+    await run_again(app)
+    assert (_gpu_writes(app), await _letters(app)) == ([], [])
+    assert shown(app)["workspaces"].startswith("success")
+
+
+@pytest.mark.parametrize("edit", [_with_an_adapter, _with_a_configuration_of_theirs])
+async def test_it_is_told_when_the_catalogue_asks_for_another(edit: Any) -> None:
+    app = await _teams()
+    edit(_workspace(app))
+    await push(app, {DEFAULT_CATALOG_PATH: _catalog()})
+    await later(app, timedelta(hours=3))
+    assert [letter.reason for letter in await _letters(app)] == ["WorkspaceEdited"]
+    assert [_config(app, team) in ("", "by-hand") for team in TEAMS] == [True, False, False]
+
+
 async def _letters(app: FakeApp) -> list[Any]:
     return [letter async for letter in letters(app)]
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from shared.errors import Unavailable
+from shared.errors import Busy, Unavailable
 from shared.messaging.outcomes import Done, Waiting
 from shared.messaging.routes import PROVISION_GATEWAY, PROVISION_WORKSPACES
 from shared.requests.paths import DEFAULT_CATALOG_PATH
@@ -149,6 +149,24 @@ async def test_it_stays_where_it_cannot_be_remembered() -> None:
     assert _cluster(app).names(HOME, "Workspace") == ["phi-4"]
 
 
+async def test_it_stays_where_a_quota_leaves_no_room_to_remember_it() -> None:
+    """A quota of others answers like one that is there already: busy."""
+    app = await a_platform()
+    _cluster(app).counted_nodes["phi-4"] = 3
+    await push(app, {DEFAULT_CATALOG_PATH: BOUNDED})
+
+    async def refuse(call: Call) -> None:
+        if (call.name, call.target.partition(" ")[0]) == ("create", "ConfigMap"):
+            raise Busy("exceeded quota: count/configmaps", reason="QuotaExceeded")
+
+    app.calls.before = refuse
+    await ask(app, Asked(dedicated=PHI))
+    await later(app, 15 * MINUTE)
+    status = shown(app)["workspaces"]
+    assert (status.startswith("failure: TooManyNodes"), "quota" in status) == (True, True)
+    assert DELETED not in app.calls.writes("cluster")
+
+
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_an_attempt_that_was_cut_off_is_taken_up_again(when: str) -> None:
     app = await a_platform()
@@ -170,10 +188,10 @@ async def test_an_attempt_that_was_cut_off_is_taken_up_again(when: str) -> None:
     assert shown(app)["workspaces"].startswith("failure: TooManyNodes")
 
 
-async def _gated(*orders: ExternalSecret) -> FakeApp:
+async def _gated(*orders: ExternalSecret, catalog: str = GATED) -> FakeApp:
     app = await a_platform()
     _cluster(app).external[HOME] = list(orders)
-    await push(app, {DEFAULT_CATALOG_PATH: GATED})
+    await push(app, {DEFAULT_CATALOG_PATH: catalog})
     app.repository.commit({path_of("alpha"): Asked(dedicated=PHI).text()})
     await run(app, PROVISION_GATEWAY)
     app.calls.forget()
@@ -194,6 +212,18 @@ async def test_a_workspace_waits_for_the_external_secret_that_makes_its_secret()
     _cluster(app).external[HOME] = [ExternalSecret("es", "hf", ready=True)]
     await run(app, PROVISION_WORKSPACES)
     assert _cluster(app).names(HOME, "Workspace") == ["phi-4"]
+
+
+async def test_its_configuration_waits_with_it() -> None:
+    catalog = GATED.replace("preset: phi-4\n", "preset: phi-4\n    context: 8192\n")
+    app = await _gated(ExternalSecret("es", "hf", ready=False), catalog=catalog)
+    outcome = await run(app, PROVISION_WORKSPACES)
+    assert isinstance(outcome, Waiting)
+    assert outcome.reason == "AccessSecretMissing"
+    assert _cluster(app).names(HOME, "ConfigMap") == _cluster(app).names(HOME, "Workspace") == []
+    _cluster(app).external[HOME] = [ExternalSecret("es", "hf", ready=True)]
+    await run(app, PROVISION_WORKSPACES)
+    assert len(_cluster(app).names(HOME, "ConfigMap")) == len(_cluster(app).names(HOME, "Workspace")) == 1
 
 
 async def test_without_an_external_secret_it_starts_after_two_minutes_and_is_told(
