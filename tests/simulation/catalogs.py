@@ -80,13 +80,20 @@ def _written(served: str, claude: str, *, screened: bool = False) -> str:
     )
 
 
+def _configured(catalog: str, context: int) -> str:
+    """With a configuration for the workspaces of phi-4: two of them differ in nothing that needs new ones."""
+    return catalog.replace(
+        "    preset: phi-4\n", f"    preset: phi-4\n    servedName: written\n    context: {context}\n"
+    )
+
+
 #: Everything that requests ask for is in them, so that all of them can be granted.
 COMPLETE = (
     _written(_ALONE, _CLAUDE_ALONE),
-    _written(_TWO, _CLAUDE_POOL),
+    _configured(_written(_TWO, _CLAUDE_POOL), 8_192),
     _counted(_written(_THREE, _CLAUDE_OTHER_KEY), _ROOMY),
     _written(_RENAMED, _CLAUDE_SAME_KEY).replace(f"    endpoint: {_KAITO.format('shared')}\n", _PHI_POOL),
-    _counted(_written(_MOVED, _CLAUDE_WITHOUT_KEY, screened=True), _ROOMY),
+    _configured(_counted(_written(_MOVED, _CLAUDE_WITHOUT_KEY, screened=True), _ROOMY), 16_384),
 )
 #: From these some is missing: a model, the backend that serves phi-4 to all teams, or the room that a request
 #: needs.
@@ -94,7 +101,9 @@ LACKING = (
     _written(_THREE, _NO_CLAUDE),
     _written(_TWO, _CLAUDE_POOL, screened=True).split("  - name: mistral-7b")[0],
     _written(_ALONE, _CLAUDE_POOL).replace(f"    endpoint: {_KAITO.format('shared')}\n", ""),
-    _written(_TWO, _CLAUDE_ALONE).replace("maxTokensPerMinute: 100000", "maxTokensPerMinute: 5000"),
+    _configured(
+        _written(_TWO, _CLAUDE_ALONE).replace("maxTokensPerMinute: 100000", "maxTokensPerMinute: 5000"), 16_384
+    ),
     _counted(_written(_TWO, _CLAUDE_ALONE), TIGHT),
     _counted(_written(_ALONE, _CLAUDE_ALONE), TIGHT),
 )

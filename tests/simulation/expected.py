@@ -203,6 +203,9 @@ def _in_cluster(app: FakeApp, namespace: str) -> object:
         return None
     annotations = found.manifest["metadata"]["annotations"]
     objects = {key[1:]: kept.manifest for key, kept in state.objects.items() if key[0] == namespace}
+    used = {each.get("inference", {}).get("config") for each in objects.values()}
+    # A configuration that no workspace names any more stays until its namespace goes.
+    objects = {key: each for key, each in objects.items() if key[0] != "ConfigMap" or key[1] in used}
     # The path and the commit are for people, and written only when something else is.
     labels = found.manifest["metadata"].get("labels", {})
     return {**annotations, "mergekey.dev/commit": "", "mergekey.dev/path": ""}, labels, objects
