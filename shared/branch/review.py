@@ -155,7 +155,7 @@ def current_grants(
         if _is_over(read(path, files[path].content, found.catalog, paths).request, Baseline(today=today))
     }
     teams = {team: tokens[path] for path in tokens.keys() - over if (team := paths.team_of(path)) is not None}
-    return Baseline(frozenset(tokens), teams, today=today, catalog=_catalog(files, catalog_path, None))
+    return Baseline(frozenset(tokens), teams, today=today, catalog=catalog_in(files, catalog_path, None))
 
 
 def review(
@@ -168,7 +168,7 @@ def review(
     """Review all files, by path. `check` finds what the platform cannot provide; None if the platform is not
     known.
     """
-    catalog = _catalog(files, catalog_path, check)
+    catalog = catalog_in(files, catalog_path, check)
     texts = _request_texts(files, paths)
     evaluations = _read_all(texts, catalog.catalog, paths)
     still_used = models_still_used(evaluations, catalog.catalog, baseline.in_force, paths)
@@ -326,7 +326,7 @@ def _without(
     }
 
 
-def _catalog(files: Mapping[str, File], catalog_path: str, check: PlatformCheck | None) -> ParsedCatalog:
+def catalog_in(files: Mapping[str, File], catalog_path: str, check: PlatformCheck | None) -> ParsedCatalog:
     """The catalogue among these files. A link or submodule in its place is a problem that `_misplaced`
     names.
     """

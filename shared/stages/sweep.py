@@ -21,9 +21,10 @@ from shared.branch.decision import tree_of
 from shared.branch.endings import evaluate_teams
 from shared.branch.evaluation import evaluate, files_of
 from shared.branch.missing_teams import markers_of
+from shared.branch.platform_checks import platform_check
 from shared.branch.replacements import due_for, replacement_warnings
 from shared.branch.repository_state import requests_of
-from shared.branch.review import Baseline, File, Review
+from shared.branch.review import Baseline, File, Review, catalog_in
 from shared.branch.states import TeamState
 from shared.branch.team_states import BranchFiles, Existing, states
 from shared.branch.withdrawal_guard import MissingTeams
@@ -227,9 +228,10 @@ async def observe(app: App, head: Head | None, now: datetime) -> tuple[Branch, S
     (tree, unlisted), products = await asyncio.gather(_tree(app, head), app.gateway.products())
     snapshot, files = await asyncio.gather(list_all(app, products), _files(app, head, tree))
     in_force = frozenset(marker.path for marker in markers_of(app, products))
-    reviewed = await evaluate(
-        app, files, Baseline(in_force, today=now.date()), KnownObjects(products, snapshot.workspaces)
-    )
+    # A sweep does not know what the catalogue said before: a fault in it is taken to have stood there.
+    catalog = catalog_in(files, app.paths.catalog, platform_check(app.platform))
+    baseline = Baseline(in_force, today=now.date(), catalog=catalog)
+    reviewed = await evaluate(app, files, baseline, KnownObjects(products, snapshot.workspaces))
     branch = BranchFiles(tree, files, reviewed, app.paths.requests)
     existing, teams = _existing(app, snapshot)
     if head is None or not tree:

@@ -6,9 +6,12 @@ import pytest
 
 from shared.documents.problem import Level
 from shared.errors import Rejected
+from shared.messaging.messages import Sweep
+from shared.messaging.outcomes import Event
 from shared.messaging.routes import PROVISION_GATEWAY, PROVISION_WORKSPACES
 from shared.names import CATALOG_TEAM
 from shared.requests.paths import DEFAULT_CATALOG_PATH
+from shared.stages.sweep import run_sweep
 from tests.fakes.app import GPU, Asked, FakeApp, catalog_text, path_of
 from tests.fakes.cluster import FakeCluster
 from tests.stages.road import a_platform, a_team, push, run
@@ -79,3 +82,11 @@ async def test_the_platforms_own_is_not_created_either() -> None:
         await run(app, PROVISION_WORKSPACES, CATALOG_TEAM)
     assert refused.value.reason == "WorkspaceImpossible"
     assert _workspaces(app) == []
+
+
+async def test_a_sweep_warns_of_a_fault_because_it_may_have_stood_there_before() -> None:
+    app = await a_platform()
+    await push(app, {DEFAULT_CATALOG_PATH: FAULTY})
+    app.repository.commit({DEFAULT_CATALOG_PATH: FAULTY + "# nothing else\n"})
+    await run_sweep(app, Event(Sweep(why="a push was left to it", verdict=True), app.clock.now(), "d"))
+    assert _told(app) == [(DEFAULT_CATALOG_PATH, "UnknownPreset", "warning")]
