@@ -102,7 +102,8 @@ LACKING = (
     _written(_TWO, _CLAUDE_POOL, screened=True).split("  - name: mistral-7b")[0],
     _written(_ALONE, _CLAUDE_POOL).replace(f"    endpoint: {_KAITO.format('shared')}\n", ""),
     _configured(
-        _written(_TWO, _CLAUDE_ALONE).replace("maxTokensPerMinute: 100000", "maxTokensPerMinute: 5000"), 16_384
+        _written(_TWO, _CLAUDE_ALONE).replace("maxTokensPerMinute: 100000", "maxTokensPerMinute: 5000"),
+        16_384,
     ),
     _counted(_written(_TWO, _CLAUDE_ALONE), TIGHT),
     _counted(_written(_ALONE, _CLAUDE_ALONE), TIGHT),
