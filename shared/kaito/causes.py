@@ -95,7 +95,7 @@ class Sign:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Whatever is empty fits anything. `words` are looked for in the message, in any case."""
+    """An empty field fits anything. `words` are looked for in the message, in any case."""
 
     where: str
     reasons: tuple[str, ...]
