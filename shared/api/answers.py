@@ -26,7 +26,7 @@ from shared.api.team_view import TeamView
 from shared.branch.review import Review
 from shared.catalog.capacity import Capacity
 from shared.catalog.catalog import Catalog, CatalogModel
-from shared.catalog.workspace_checks import expected_nodes, node_cost
+from shared.catalog.workspace_checks import node_cost, nodes_of
 from shared.inventory.differences import differences, plans_for_catalog
 from shared.inventory.snapshot import Snapshot
 from shared.marker import Marker, reader_of
@@ -141,7 +141,9 @@ def _gpus(access: ModelAccess, view: TeamView) -> Gpus | None:
         return None
     existing = known(view.actual.workspaces.workspaces, ())
     seen = next((each.nodes for each in existing if each.name == names.workspace(access.name)), 0)
-    found = node_cost(seen or expected_nodes(setup, size), catalog.node_price.get(size))
+    counted_nodes = nodes_of(setup, size)
+    will_take = counted_nodes if isinstance(counted_nodes, int) else None
+    found = node_cost(seen or will_take, catalog.node_price.get(size))
     return Gpus(found.nodes, found.per_hour, found.per_month, catalog.currency)
 
 

@@ -137,10 +137,13 @@ def _cost(model: CatalogModel, catalog: Catalog, preset: Preset | None, due: lis
     hours = Decimal(str(preset.ready_minutes)) / 60
     total = Decimal(0)
     for each in due:
-        nodes = known.nodes(preset.name, each.instance_type or "", model.context)
+        counted_nodes = known.nodes(preset.name, each.instance_type or "", model.context)
+        nodes = counted_nodes if isinstance(counted_nodes, int) else model.max_nodes
         price = catalog.node_price.get(each.instance_type or "")
-        if not isinstance(nodes, int) or price is None:
-            return "what that costs is not known (nodePrice)"
+        if price is None:
+            return f"what that costs is not known: 'nodePrice' has no {each.instance_type}"
+        if nodes is None:
+            return "what that costs is not known, because the number of nodes is not"
         total += nodes * price * hours
     return f"their nodes cost up to {total.quantize(_CENT)} {catalog.currency or ''}".rstrip() + " meanwhile"
 

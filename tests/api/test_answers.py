@@ -125,6 +125,13 @@ def test_a_workspace_is_told_with_its_nodes_and_their_price(seen: int, nodes: in
     assert shared.models[0].gpus is None
 
 
+def test_nodes_that_nobody_knows_are_not_those_that_the_catalogue_allows() -> None:
+    text = catalog_text().replace("preset: phi-4\n", "preset: contoso/phi-4-tuned\n    maxNodes: 3\n")
+    granted = a_record(a_catalog(text), Asked(dedicated={"phi-4": GPU}), a_world()).granted
+    assert granted is not None
+    assert granted.models[-1].gpus == Gpus(None, None, None, None)
+
+
 def test_a_models_name_is_one_part_of_its_address() -> None:
     catalog = the_catalog(name="meta/llama-3")
     granted = a_record(catalog, Asked(models=("meta/llama-3",))).granted

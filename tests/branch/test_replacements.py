@@ -44,6 +44,13 @@ def test_without_a_price_nothing_is_made_up() -> None:
     assert "nodePrice" in message
 
 
+def test_where_nodes_are_unknown_their_bound_counts() -> None:
+    before = STANDS.replace("preset: phi-4\n", "preset: phi-4\n    maxNodes: 2\n").replace("4.00", "5.00")
+    after = before.replace("    maxNodes: 2\n", "    maxNodes: 2\n    context: 200000\n")
+    [(_, message)] = _warnings(before, after, "alpha")
+    assert "5.00 EUR" in message
+
+
 def test_what_changes_no_workspace_is_not_told() -> None:
     assert _warnings(WRITTEN, WRITTEN.replace("4.00", "5.00"), "alpha") == []
 
