@@ -167,8 +167,10 @@ class Rules:
             for team, marker in markers.items()
             if marker.withdrawn is not None and not self.has_lapsed(marker)
         }
+        # Without a catalogue nobody knows whether a file brings its team back: then its place alone counts.
+        unjudged = self._unjudged(place)
         counted = ends | {
-            team for team in gone if team not in said or said[team].row not in ("valid", "soon")
+            team for team in gone - unjudged if team not in said or said[team].row not in ("valid", "soon")
         }
         many = len(counted) > 1 or (bool(counted) and not present - counted)
         marked = {
@@ -183,6 +185,11 @@ class Rules:
         return product.is_finished or (
             marker is not None and (marker.held is not None or bool(marker.unreadable) or marker.newer)
         )
+
+    def _unjudged(self, place: int) -> set[str]:
+        """The teams with a file that no catalogue judges."""
+        files = self._scene.repository.files_of(self._scene.repository.history[place][1])
+        return self._present(place) if self.reviewed(files).catalog is None else set()
 
     def _present(self, place: int) -> set[str]:
         files = self._scene.repository.files_of(self._scene.repository.history[place][1])
