@@ -30,7 +30,8 @@ class Death:
     """`begin` sets the stage to work; the host dies as soon as a call of `kind` was answered, and while a
     call of `slow` hangs.
 
-    `alone`: other stages make that call too, so nothing else may be under way. `locked`: the stage's messages
+    `alone`: nothing else may be under way: other stages make that call too, or it is made only for what is
+    in place. `locked`: the stage's messages
     have no session, so they stay locked for a while after who held them has died.
     """
 
@@ -84,7 +85,7 @@ def _joined(place: Platform) -> None:
 
 
 def _left(place: Platform) -> None:
-    """One goes, and so many come that the guard lets it."""
+    """One goes that has all it asked for, and so many come that the guard lets it."""
     known = min(place.people.present)
     for _ in range(SHARE):
         place.people.join()
@@ -142,7 +143,7 @@ DEATHS: Mapping[str, Death] = {
     "provision_catalog": Death(_catalog, "PUT policy fragment"),
     "provision_gateway, a product begun": Death(_joined, "PUT product"),
     "provision_gateway, limits changed": Death(_limits, "PUT product policy"),
-    "provision_gateway, keys suspended": Death(_left, "PATCH subscription"),
+    "provision_gateway, keys suspended": Death(_left, "PATCH subscription", alone=True),
     "provision_workspaces": Death(_joined, "PATCH resourcequota"),
     "provision_projects, before the project": Death(_playground, "LIST foundry projects", _MAKING),
     "provision_projects, the project made": Death(_playground, "PUT foundry project"),
@@ -158,7 +159,7 @@ DEATHS: Mapping[str, Death] = {
     "provision_projects, a role taken away": Death(_closed_playground, "DELETE role assignment", alone=True),
     "deliver_keys, keys issued": Death(_joined, "PUT subscription"),
     "deliver_keys, one stored": Death(_joined, "PUT secret"),
-    "deliver_keys, one disabled": Death(_left, "PATCH secret"),
+    "deliver_keys, one disabled": Death(_left, "PATCH secret", alone=True),
     "sweep": Death(_drift, "LIST secrets", _QUEUEING),
     "receive_push": Death(_limits, "GET tree", _QUEUEING),
     "collect_dead_letters": Death(
