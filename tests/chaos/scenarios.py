@@ -124,7 +124,7 @@ def a_slow_host_is_overtaken(place: Platform) -> None:
         place.fault(Fault("resource-manager", "PUT role assignment", status=None, count=3, seconds=_HANGS))
         place.people.hand_over(team)
         place.people.push()
-        place.wait_for("PATCH secret", 2)  # the secondary key is new
+        place.wait_for("PUT secret")  # the secondary key is new
         place.advance(LOCKED)
         place.people.hand_over(team)
         place.people.push()
