@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from shared.catalog.catalog import Catalog, CatalogModel
+from shared.catalog.workspace_checks import expected_nodes
 from shared.documents.problem import START, Position, Problem, counted, listed, problem_at, quote
 from shared.documents.strict_yaml import read_bytes
-from shared.kaito.presets import Preset, table
-from shared.kaito.releases import DEFAULT_RELEASE, Release
+from shared.kaito.presets import Preset, find_preset
+from shared.kaito.releases import DEFAULT_RELEASE
 from shared.marker import Marker
 from shared.names import CATALOG_TEAM
 from shared.requests.request import AccessRequest, ModelAccess
@@ -103,7 +104,7 @@ def replacement_warnings(path: str, content: bytes, catalog: Catalog, due: Itera
 
 def _warning(path: str, place: Position, model: CatalogModel, catalog: Catalog, due: list[Due]) -> Problem:
     release = catalog.kaito or DEFAULT_RELEASE
-    preset = _preset(model, release)
+    preset = None if model.preset is None else find_preset(release, model.preset)
     teams = sorted({each.team for each in due})
     named = listed(teams[:_NAMED]) + (f" and {len(teams) - _NAMED:,} more" if len(teams) > _NAMED else "")
     what = "made anew" if any(each.need == "new" for each in due) else "restarted"
@@ -117,11 +118,6 @@ def _warning(path: str, place: Position, model: CatalogModel, catalog: Catalog, 
     return problem_at(path, place, "WorkspacesReplaced", message, "warning")
 
 
-def _preset(model: CatalogModel, release: Release) -> Preset | None:
-    known = table(release)
-    return None if known is None or model.preset is None else known.preset(model.preset)
-
-
 def _minutes(preset: Preset | None, count: int) -> str:
     if preset is None:
         return "for how long each of them does not answer is not known"
@@ -131,14 +127,13 @@ def _minutes(preset: Preset | None, count: int) -> str:
 
 def _cost(model: CatalogModel, catalog: Catalog, preset: Preset | None, due: list[Due]) -> str:
     """What the nodes cost while they do not answer; empty where anything that it depends on is unknown."""
-    known = table(catalog.kaito or DEFAULT_RELEASE)
-    if known is None or preset is None:
+    setup = catalog.setup(model)
+    if setup is None or preset is None:
         return ""
     hours = Decimal(str(preset.ready_minutes)) / 60
     total = Decimal(0)
     for each in due:
-        counted_nodes = known.nodes(preset.name, each.instance_type or "", model.context)
-        nodes = counted_nodes if isinstance(counted_nodes, int) else model.max_nodes
+        nodes = expected_nodes(setup, each.instance_type or "")
         price = catalog.node_price.get(each.instance_type or "")
         if price is None:
             return f"what that costs is not known: 'nodePrice' has no {each.instance_type}"

@@ -90,17 +90,13 @@ class Table:
         """The preset of that name. From 0.11 the case of its letters has no meaning."""
         found = self.presets.get(name)
         if found is None and self.ignores_case:
-            found = self._by_lower_case.get(name.lower())
+            found = _by_lower_case(self.release).get(name.lower())
         return found
 
     @property
     def ignores_case(self) -> bool:
         """Whether presets are found whatever the case of their letters."""
         return self.release in ("0.11", "0.12")
-
-    @property
-    def _by_lower_case(self) -> Mapping[str, Preset]:
-        return _by_lower_case(self.release)
 
     def nodes(self, preset: str, size: str, context: int | None) -> int | NoNodes | None:
         """How many nodes a Workspace takes; None where nothing is known: another preset or size, or a context
@@ -130,10 +126,15 @@ def table(release: Release) -> Table | None:
     )
 
 
+def find_preset(release: Release, name: str) -> Preset | None:
+    """The preset of that name in a release; None where nothing is known of it."""
+    known = table(release)
+    return None if known is None else known.preset(name)
+
+
 def readiness_time(release: Release, preset: str) -> timedelta:
     """After how long a preset that does not serve never will."""
-    known = table(release)
-    found = None if known is None else known.preset(preset)
+    found = find_preset(release, preset)
     if found is None:
         return LONGEST_READINESS
     return max(timedelta(minutes=found.ready_minutes), LEAST_READINESS)
@@ -167,8 +168,7 @@ def served_name(release: Release, name: str) -> str:
     """What the server calls the model of a preset, by itself. From 0.11 a preset that is not in the table is
     an id at Hugging Face, and served under its last part; in other releases a preset has its own name.
     """
-    known = table(release)
-    found = None if known is None else known.preset(name)
+    known, found = table(release), find_preset(release, name)
     if found is not None:
         return found.served
     return name.rpartition("/")[2].lower() if known is not None and known.ignores_case else name

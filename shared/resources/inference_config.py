@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.catalog.catalog import CatalogModel
-from shared.kaito.presets import table
+from shared.kaito.presets import find_preset
 from shared.kaito.releases import Release
 
 #: The key of the ConfigMap that KAITO mounts as a file.
@@ -137,8 +137,7 @@ def needs_switch(model: CatalogModel, release: Release) -> bool:
 
 def _has_parser(model: CatalogModel, release: Release) -> bool | None:
     """Whether KAITO's table has a parser for the preset; None where nothing is known of it."""
-    known = table(release)
-    preset = None if known is None or model.preset is None else known.preset(model.preset)
+    preset = None if model.preset is None else find_preset(release, model.preset)
     return None if preset is None else preset.tool_parser is not None
 
 
