@@ -146,7 +146,12 @@ class CatalogModel:
     @property
     def served_name(self) -> str:
         """The name that all its backends use for it."""
-        return self.members[0].served_name if self.members else self.named or self.preset or self.name
+        return self.members[0].served_name if self.members else self.workspace_name
+
+    @property
+    def workspace_name(self) -> str:
+        """The name that its workspaces use for it."""
+        return self.named or self.preset or self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,12 +321,14 @@ def _dedicated(written: DedicatedSchema) -> Dedicated:
 
 
 def _named(written: ModelSchema, release: Release) -> str | None:
-    """What the model's workspaces call it; None where the catalogue does not say."""
+    """What the model's workspaces call it; None where the catalogue does not say. Beside an endpoint any
+    other text is the endpoint's name for it.
+    """
     if written.served_name == WRITTEN_NAME:
         return written.name
     if written.served_name == PRESET_NAME and written.preset is not None:
         return served_name(release, written.preset)
-    return written.served_name
+    return None if written.endpoint is not None else written.served_name
 
 
 def _members(written: ModelSchema, served_name: str) -> Iterator[Member]:

@@ -137,7 +137,7 @@ def _route(branch: Element, model: CatalogModel, catalog: Catalog) -> None:
     shared = branch
     if model.dedicated is not None:
         own = when(branch, "variable is set", name="dedicated")
-        set_variable(own, "served-model", literal(model.preset or model.name))
+        set_variable(own, "served-model", literal(model.workspace_name))
         shared = SubElement(branch[-1], "otherwise")
     if model.serves_all:
         _address(shared, model)

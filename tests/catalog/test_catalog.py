@@ -534,5 +534,17 @@ def test_the_name_of_a_preset_is_never_the_word_that_asks_for_it(
     assert {model.served_name, *(member.served_name for member in model.members)} == {served}
 
 
+def test_beside_an_endpoint_a_text_is_the_endpoints_name_for_the_model() -> None:
+    parsed = read_catalog(
+        "model_catalog.yaml",
+        b"models:\n  - {name: mine, provider: kaito, preset: phi-4, servedName: phi-four,\n"
+        b"     endpoint: http://mine.internal/v1,\n"
+        b"     dedicated: {instanceTypes: [Standard_NC24ads_A100_v4], total: 1}}\n",
+    )
+    assert parsed.catalog is not None
+    model = parsed.catalog.models[0]
+    assert (model.served_name, model.workspace_name) == ("phi-four", "phi-4")
+
+
 def test_where_nothing_is_known_of_a_release_a_preset_has_its_own_name() -> None:
     assert _served("servedName: preset, ", release="0.9") == "gemma-3-4b-instruct"

@@ -207,3 +207,19 @@ async def test_a_teams_own_workspace_is_asked_whichever_version_wrote_its_policy
         await room.writer.put_product_policy("team-alpha", without, "*")
     assert (await sender.post(b'{"model":"phi-4"}')).status_code == 200
     assert [name for name, _ in room.log()[0]["backends"]] == ["team-alpha--phi-4"]
+
+
+@pytest.mark.parametrize(("named", "asked_for"), [(None, "gemma-3-4b-instruct"), ("gemma", "gemma")])
+async def test_a_teams_own_workspace_is_asked_by_the_name_it_was_told(
+    sender: Sender, named: str | None, asked_for: str
+) -> None:
+    own = CatalogModel(
+        "gemma", "kaito", preset="gemma-3-4b-instruct", named=named, dedicated=Dedicated((GPU,), 1, 3)
+    )
+    catalog, room = Catalog((own,)), sender.room
+    room.standins.control.set_options("gateway", hosts={"models.internal.contoso.com": sender.server.url})
+    await room.models(catalog)
+    granted = (ModelAccess("gemma", "kaito", None, None, GPU),)
+    sender.key = await room.team(asking(of=catalog, models=granted), catalog)
+    assert (await sender.post(b'{"model":"gemma"}')).status_code == 200
+    assert json.loads(sender.server.calls[0].body)["model"] == asked_for
