@@ -96,11 +96,12 @@ variable "playground" {
 }
 
 variable "cluster" {
-  description = "The existing AKS cluster with KAITO; null when no team gets a GPU of its own. `gateway` is NAMESPACE/NAME of the Kubernetes Gateway, `ingress_url` how API Management reaches it."
+  description = "The existing AKS cluster with KAITO; null when no team gets a GPU of its own. `gateway` is NAMESPACE/NAME of the Kubernetes Gateway, `ingress_url` how API Management reaches it, `gateway_controller` whose Gateway it is (istio, envoy-gateway, nginx)."
   type = object({
-    id          = string
-    gateway     = string
-    ingress_url = string
+    id                 = string
+    gateway            = string
+    ingress_url        = string
+    gateway_controller = optional(string, "")
   })
   default = null
 }

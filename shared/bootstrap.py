@@ -209,7 +209,11 @@ def _cluster_facts(settings: Settings) -> ClusterFacts | None:
         or settings.workspace_ingress_url is None
     ):
         return None
-    return ClusterFacts(settings.workspace_gateway, str(settings.workspace_ingress_url))
+    return ClusterFacts(
+        settings.workspace_gateway,
+        str(settings.workspace_ingress_url),
+        settings.workspace_gateway_controller,
+    )
 
 
 def _playground(settings: Settings) -> Playground | None:

@@ -14,6 +14,7 @@ from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.api.records import Setting, SettingList
+from shared.gateway_api.controllers import Controller
 from shared.policies.policy_table import Tier
 from shared.requests.paths import DEFAULT_CATALOG_PATH, DEFAULT_PATTERNS, RequestPaths
 
@@ -81,7 +82,10 @@ class Settings(BaseSettings):
 
     aks_cluster_id: str | None = Field(default=None, alias="AKS_CLUSTER_ID")
     workspace_gateway: str | None = Field(
-        default=None, alias="WORKSPACE_GATEWAY", pattern=r"^[a-z0-9-]+/[a-z0-9-]+$"
+        default=None, alias="WORKSPACE_GATEWAY", pattern=r"^[a-z0-9-]+/[a-z0-9]([a-z0-9.-]*[a-z0-9])?$"
+    )
+    workspace_gateway_controller: Controller | None = Field(
+        default=None, alias="WORKSPACE_GATEWAY_CONTROLLER"
     )
     workspace_ingress_url: HttpUrl | None = Field(default=None, alias="WORKSPACE_INGRESS_URL")
 

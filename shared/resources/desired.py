@@ -25,6 +25,8 @@ from shared.requests.request import AccessRequest, ModelAccess
 from shared.resources.actual import Namespace
 from shared.resources.backends import Backend, NamedValue, catalog_backends, named_values
 from shared.resources.namespace_limits import without_gpus
+from shared.resources.network_policy import PolicyForms, policy_forms, with_policy
+from shared.resources.routes import earlier_route_manifest, route_manifest
 from shared.resources.unified_api import unified_api
 from shared.resources.workspaces import (
     EARLIER_API_VERSION,
@@ -33,9 +35,7 @@ from shared.resources.workspaces import (
     config_manifest,
     config_of,
     most_gpus,
-    network_policy_manifest,
     quota_manifest,
-    route_manifest,
     workspace_manifest,
     workspace_url,
 )
@@ -140,6 +140,10 @@ class DesiredCatalog:
 class DesiredWorkspaces:
     """The objects in the team's namespace. `workspaces`, `routes` and `configs`, which some need, are by
     workspace name. `release` is the one by which the catalogue is judged; it is not written.
+
+    `limits` and `routes` have today's forms; `earlier_routes` and `policy` have those of earlier releases,
+    which stay right until they are brought to today's. The digest is that of the earlier forms, so that
+    markers which stand vouch for both: specifications are compared each time.
     """
 
     limits: tuple[Manifest, ...]
@@ -147,18 +151,22 @@ class DesiredWorkspaces:
     routes: dict[str, Manifest]
     configs: dict[str, Manifest] = field(default_factory=dict)
     release: Release = field(default=DEFAULT_RELEASE, compare=False)
+    earlier_routes: dict[str, Manifest] = field(default_factory=dict, compare=False)
+    policy: PolicyForms | None = field(default=None, compare=False)
 
     def without(self, missing: Set[str]) -> DesiredWorkspaces:
         """The same without some of the workspaces, their routes and their configurations."""
-        parts = (self.workspaces, self.routes, self.configs)
-        workspaces, routes, configs = (
+        parts = (self.workspaces, self.routes, self.configs, self.earlier_routes)
+        workspaces, routes, configs, earlier = (
             {name: manifest for name, manifest in part.items() if name not in missing} for part in parts
         )
-        return replace(self, workspaces=workspaces, routes=routes, configs=configs)
+        return replace(self, workspaces=workspaces, routes=routes, configs=configs, earlier_routes=earlier)
 
     @property
     def hashed(self) -> dict[str, Any]:
-        parts = {"limits": self.limits, "workspaces": self.workspaces, "routes": self.routes}
+        limits = self.limits if self.policy is None else with_policy(self.limits, self.policy.earlier)
+        routes = {**self.routes, **self.earlier_routes}
+        parts = {"limits": limits, "workspaces": self.workspaces, "routes": routes}
         return {**parts, "configs": self.configs} if self.configs else parts
 
     @property
@@ -257,11 +265,9 @@ def _workspaces(
     if cluster is None or not models:
         return DesiredWorkspaces((), {}, {})
     marker = Marker(platform.repository, team, "", "")
+    policy = policy_forms(marker, cluster)
     return DesiredWorkspaces(
-        limits=(
-            quota_manifest(marker, len(models), most_gpus(models, catalog)),
-            network_policy_manifest(marker, cluster),
-        ),
+        limits=(quota_manifest(marker, len(models), most_gpus(models, catalog)), policy.narrow),
         workspaces={workspace(m.name): workspace_manifest(marker, m, catalog) for m in models},
         routes={workspace(m.name): route_manifest(marker, m, cluster) for m in models},
         configs={
@@ -270,6 +276,8 @@ def _workspaces(
             if (config := config_of(m, catalog)) is not None
         },
         release=catalog.kaito or DEFAULT_RELEASE,
+        earlier_routes={workspace(m.name): earlier_route_manifest(marker, m, cluster) for m in models},
+        policy=policy,
     )
 
 

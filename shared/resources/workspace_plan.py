@@ -18,6 +18,7 @@ from shared.resources.config_changes import ActualConfigs, config_changes, neede
 from shared.resources.desired import DesiredWorkspaces
 from shared.resources.namespace_labels import has_our_label, is_labelled, label_lost, taken
 from shared.resources.namespace_limits import is_open, limit_changes, not_below_use
+from shared.resources.network_policy import Step
 from shared.resources.plan import (
     UNREAD,
     Change,
@@ -34,6 +35,7 @@ from shared.resources.plan import (
     known,
     refusal,
 )
+from shared.resources.standing_forms import NOTHING_DUE, Due, in_standing_forms
 from shared.resources.workspace_changes import edited, is_changed_for_all, need
 from shared.resources.workspaces import Manifest, spec_matches
 
@@ -85,6 +87,9 @@ def plan_workspaces(
     marker: Marker,
     actual: ActualWorkspaces,
     postponed: Mapping[str, str] = MappingProxyType({}),
+    *,
+    due: Set[str] = frozenset(),
+    policy: Step = "stays",
 ) -> Plan:
     """The namespace's marker vouches for all that is in it: it loses its digest first and gets it last.
     `postponed` are workspaces that must not be created yet, each with the reason; of one that would be
@@ -95,11 +100,13 @@ def plan_workspaces(
     workspaces that exceed it meanwhile are planned later.
 
     An object that has lost our label, or is somebody else's, is refused by itself; the others are written.
+
+    A route in the form of earlier releases is right, and stays until it is `due`; so is a network policy,
+    for which `policy` says what may be done.
     """
     namespace = actual.namespace
-    desired = replace(
-        desired, limits=not_below_use(desired.limits, _staying(desired, actual), desired.release)
-    )
+    with_due = _for_now(desired, actual, Due(due, policy))
+    desired = _for_now(desired, actual, NOTHING_DUE)
     if isinstance(namespace, Unread):
         return Plan(unread=actual.unread)
     if namespace is None:
@@ -113,13 +120,21 @@ def plan_workspaces(
     if actual.unread:
         plan = _plan_known(desired, actual)
     elif _is_marked(marker, namespace):
-        plan = _plan_marked(desired, actual, postponed)
+        plan = _plan_marked(desired, with_due, actual, postponed)
     else:
-        plan = _plan_objects(desired, actual, postponed, is_marked=False)
+        plan = _plan_objects(with_due, actual, postponed, is_marked=False)
         return _between_markers(desired, marker, actual, plan)
     if is_labelled(marker, namespace) or not _is_marked(marker, namespace):
         return plan
     return replace(plan, steps=((Update("namespace", namespace.name, None, marker),), *plan.steps))
+
+
+def _for_now(desired: DesiredWorkspaces, actual: ActualWorkspaces, due: Due) -> DesiredWorkspaces:
+    """The same in the forms that stand, but for what is due, and with no fewer GPUs than are in use."""
+    serves = isinstance(actual.workspaces, Unread) or bool(actual.lasting)
+    found = in_standing_forms(desired, actual.routes, actual.limits, due, serves=serves)
+    limits = not_below_use(found.limits, _staying(desired, actual), desired.release)
+    return replace(found, limits=limits)
 
 
 def _staying(desired: DesiredWorkspaces, actual: ActualWorkspaces) -> Sequence[Workspace] | Unread:
@@ -129,10 +144,17 @@ def _staying(desired: DesiredWorkspaces, actual: ActualWorkspaces) -> Sequence[W
     return [each for name, each in actual.lasting.items() if name in desired.workspaces]
 
 
-def _plan_marked(desired: DesiredWorkspaces, actual: ActualWorkspaces, postponed: Mapping[str, str]) -> Plan:
-    """If something differs although it was written once, everything is written again."""
-    plan = _plan_objects(desired, actual, postponed, is_marked=True)
-    return _plan_objects(desired, actual, postponed, is_marked=False) if plan else plan
+def _plan_marked(
+    desired: DesiredWorkspaces,
+    with_due: DesiredWorkspaces,
+    actual: ActualWorkspaces,
+    postponed: Mapping[str, str],
+) -> Plan:
+    """If something differs although it was written once, everything is written again; what is due alone is
+    no such difference.
+    """
+    differs = bool(_plan_objects(desired, actual, postponed, is_marked=True))
+    return _plan_objects(with_due, actual, postponed, is_marked=not differs)
 
 
 def started(desired: DesiredWorkspaces, actual: ActualWorkspaces) -> frozenset[str]:
@@ -289,7 +311,7 @@ def _plan_objects(
     routes = {name: each for name, each in granted.routes.items() if name not in absent}
     waiting = _right_routes(routes, {each.name: each for each in actual_routes}) & postponed.keys()
     kept = {each.name for each in refused} | (held - existing.keys()) | occupied | waiting
-    created, deleted = _route_changes(routes, actual_routes, kept, is_marked=is_marked)
+    created, deleted = _route_changes(routes, actual_routes, kept)
     return Plan(
         in_steps([*limits, *configs.created, *deleted], changes, created),
         refused=(
@@ -378,15 +400,13 @@ def _within_quota(
 
 
 def _route_changes(
-    desired: Mapping[str, Manifest], actual: Iterable[Route], kept: Set[str], *, is_marked: bool
+    desired: Mapping[str, Manifest], actual: Iterable[Route], kept: Set[str]
 ) -> tuple[list[Change], list[Change]]:
-    """The routes to write, and those to delete. `kept` are left as they are: a name that is taken, or a
-    workspace that is not ours (any more), which may serve the team as before.
+    """The routes to write, which are missing or not right, and those to delete. `kept` are left as they are:
+    a name that is taken, or a workspace that is not ours (any more), which may serve the team as before.
     """
     existing = {route.name: route for route in actual}
-    written = desired.keys() - kept
-    if is_marked:
-        written -= _right_routes(desired, existing)
+    written = desired.keys() - kept - _right_routes(desired, existing)
     return (
         [Create("route", each, manifest) for each, manifest in desired.items() if each in written],
         list(_surplus_routes(desired.keys() | kept, existing.values())),

@@ -1,5 +1,5 @@
-"""The objects of a team with dedicated GPU workspaces: a namespace, its limits, and a Workspace and a route
-per model.
+"""The objects of a team with dedicated GPU workspaces: a namespace, its quota, and a Workspace per model.
+Routes and network policy stand in `routes.py` and `network_policy.py`.
 
 All releases of KAITO from 0.6 on serve and store `kaito.sh/v1beta1` (`shared.kaito.releases`).
 The label selector is unique per team and model: two workspaces with one selector would share their nodes.
@@ -13,6 +13,7 @@ from typing import Any
 
 from shared.catalog.catalog import Catalog, CatalogModel
 from shared.catalog.workspace_checks import gpus_of
+from shared.gateway_api.controllers import Controller
 from shared.kaito.releases import DEFAULT_RELEASE
 from shared.marker import Marker, format_time, marker_from
 from shared.names import namespace, node_label, workspace
@@ -32,6 +33,7 @@ _FILLED_IN = (
     ("weight", 1),
     ("group", "gateway.networking.k8s.io"),
     ("kind", "Gateway"),
+    ("type", "Exact"),
 )
 #: A map into which other owners may add entries.
 _SHARED = "hard"
@@ -53,11 +55,12 @@ LIMITS = {"ResourceQuota": "workspaces", "NetworkPolicy": "only-through-the-gate
 @dataclass(frozen=True, slots=True)
 class Cluster:
     """Where workspaces live. `gateway` is `namespace/name` of the Gateway that the routes attach to, `url`
-    how APIM reaches it.
+    how APIM reaches it, `controller` whose Gateway it is, None where the settings do not say.
     """
 
     gateway: str
     url: str
+    controller: Controller | None = None
 
 
 def workspace_url(cluster: Cluster, team: str, model: str) -> str:
@@ -103,20 +106,7 @@ def quota_manifest(marker: Marker, count: int, gpus: int | None = None) -> Manif
     may take together; None for no bound.
     """
     spec = {"hard": {WORKSPACES: str(count), **({} if gpus is None else {GPUS: str(gpus)})}}
-    return _object("v1", "ResourceQuota", marker, LIMITS["ResourceQuota"], spec)
-
-
-def network_policy_manifest(marker: Marker, cluster: Cluster) -> Manifest:
-    """Allow calls to the models only from the team's own namespace and from that of the Gateway, so that the
-    API gateway cannot be bypassed.
-    """
-    gateway_namespace = cluster.gateway.partition("/")[0]
-    peers = [
-        {"podSelector": {}},
-        {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": gateway_namespace}}},
-    ]
-    spec = {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": [{"from": peers}]}
-    return _object("networking.k8s.io/v1", "NetworkPolicy", marker, LIMITS["NetworkPolicy"], spec)
+    return object_manifest("v1", "ResourceQuota", marker, LIMITS["ResourceQuota"], spec)
 
 
 def workspace_manifest(marker: Marker, model: ModelAccess, catalog: Catalog) -> Manifest:
@@ -199,26 +189,6 @@ def most_gpus(models: Iterable[ModelAccess], catalog: Catalog) -> int | None:
     return total if total < _NO_BOUND else None
 
 
-def route_manifest(marker: Marker, model: ModelAccess, cluster: Cluster) -> Manifest:
-    """Route from the Gateway to the Service that KAITO names after the workspace; the path's prefix is
-    removed.
-    """
-    gateway_namespace, _, gateway_name = cluster.gateway.partition("/")
-    name = workspace(model.name)
-    rule = {
-        "matches": [{"path": {"type": "PathPrefix", "value": f"/{namespace(marker.team)}/{name}"}}],
-        "filters": [
-            {
-                "type": "URLRewrite",
-                "urlRewrite": {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}},
-            }
-        ],
-        "backendRefs": [{"name": name, "port": 80}],
-    }
-    spec = {"parentRefs": [{"name": gateway_name, "namespace": gateway_namespace}], "rules": [rule]}
-    return _object(ROUTE_VERSION, "HTTPRoute", marker, name, spec)
-
-
 def fixed_fields(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of an existing Workspace that KAITO does not allow to change."""
     resource = manifest.get("resource", {})
@@ -269,7 +239,8 @@ def our_labels(labels: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _object(api_version: str, kind: str, marker: Marker, name: str, spec: Manifest) -> Manifest:
+def object_manifest(api_version: str, kind: str, marker: Marker, name: str, spec: Manifest) -> Manifest:
+    """An object of ours with a `spec`, in the team's namespace."""
     metadata = {"name": name, "namespace": namespace(marker.team), "labels": labels_of(marker)}
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": spec}
 

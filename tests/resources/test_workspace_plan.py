@@ -135,7 +135,7 @@ def test_a_workspace_that_nobody_asks_for_goes_with_its_route() -> None:
     routes = [Route(name, True, manifest["spec"]) for name, manifest in desired.routes.items()]
     assert (
         str(_plan(_desired(phi_4=GPU), found, routes, marked=True))
-        == f"{LIMITS}; delete route mistral-7b; delete workspace mistral-7b; create route phi-4"
+        == f"{LIMITS}; delete route mistral-7b; delete workspace mistral-7b"
     )
 
 
@@ -150,7 +150,7 @@ def test_a_workspace_of_somebody_else_is_not_deleted() -> None:
 
 
 def test_a_workspace_that_is_gone_comes_back() -> None:
-    again = f"{LIMITS}; create workspace phi-4; create route phi-4"
+    again = f"{LIMITS}; create workspace phi-4"
     assert str(_plan(_desired(phi_4=GPU), [], [PHI], marked=True)) == again
 
 

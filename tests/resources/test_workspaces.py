@@ -14,6 +14,8 @@ import yaml
 from shared.marker import Marker
 from shared.names import MAX_SLUG_LENGTH, MAX_TEAM_LENGTH, node_label
 from shared.resources.desired import Platform, compile_workspaces
+from shared.resources.network_policy import network_policy_manifest
+from shared.resources.routes import PATHS, earlier_route_manifest, route_manifest
 from shared.resources.workspaces import (
     Cluster,
     Manifest,
@@ -22,9 +24,7 @@ from shared.resources.workspaces import (
     marker_of,
     most_gpus,
     namespace_manifest,
-    network_policy_manifest,
     quota_manifest,
-    route_manifest,
     spec_matches,
     workspace_manifest,
     workspace_url,
@@ -139,17 +139,20 @@ def test_limits_routes_and_urls_fit_together() -> None:
     desired = compile_workspaces(REQUEST, a_catalog(), PLATFORM)
     quota, policy = desired.limits
     assert quota["spec"] == {"hard": {"count/workspaces.kaito.sh": "2"}}
-    [rule] = desired.routes["phi-4"]["spec"]["rules"]
-    [match] = rule["matches"]
-    prefix = match["path"]["value"]
-    assert workspace_url(CLUSTER, "alpha", "phi-4") == f"https://models.internal.contoso.com{prefix}/v1"
-    assert rule["backendRefs"] == [{"name": "phi-4", "port": 80}]
-    assert desired.routes["phi-4"]["spec"]["parentRefs"] == [
-        {"name": "internal", "namespace": "gateway-system"}
+    spec = desired.routes["phi-4"]["spec"]
+    base = workspace_url(CLUSTER, "alpha", "phi-4").removesuffix("/v1")
+    assert [f"https://{spec['hostnames'][0]}{each}" for each in _paths(spec)] == [
+        f"{base}{path}" for path in PATHS
     ]
+    assert all(rule["backendRefs"] == [{"name": "phi-4", "port": 80}] for rule in spec["rules"])
+    assert spec["parentRefs"] == [{"name": "internal", "namespace": "gateway-system"}]
     peers = policy["spec"]["ingress"][0]["from"]
     assert {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "gateway-system"}}} in peers
     assert policy["spec"]["policyTypes"] == ["Ingress"]
+
+
+def _paths(spec: Manifest) -> list[str]:
+    return [str(rule["matches"][0]["path"]["value"]) for rule in spec["rules"]]
 
 
 def test_everything_in_the_namespace_is_labelled_as_ours() -> None:
@@ -173,6 +176,8 @@ def test_what_is_put_into_the_cluster_is_what_the_golden_file_says() -> None:
         namespace_manifest(marker),
         quota_manifest(marker, 1),
         network_policy_manifest(marker, CLUSTER),
+        earlier_route_manifest(marker, model, CLUSTER),
+        network_policy_manifest(marker, replace(CLUSTER, controller="istio")),
         route_manifest(marker, model, CLUSTER),
     ]
     assert written == list(yaml.safe_load_all(Path(__file__).with_name("manifests.yaml").read_text()))
@@ -188,6 +193,7 @@ def test_the_marker_is_read_back_from_the_annotations_and_missing_ones_are_unkno
 
 DESIRED = compile_workspaces(REQUEST, a_catalog(), PLATFORM)
 QUOTA, NETWORK, ROUTE = (*DESIRED.limits, DESIRED.routes["phi-4"])
+EARLIER = DESIRED.earlier_routes["phi-4"]
 Way = tuple[str | int, ...]
 
 
@@ -210,11 +216,17 @@ def test_what_was_applied_says_what_was_written_whatever_the_cluster_fills_in() 
     )
     shown["rules"][0]["backendRefs"][0] |= {"group": "", "kind": "Service", "weight": 1}
     assert spec_matches(shown, ROUTE)
+    by_header = _with(ROUTE, ("rules", 0, "matches", 0, "headers"), [{"name": "x-key", "value": "v"}])
+    shown = deepcopy(by_header)
+    shown["rules"][0]["matches"][0]["headers"][0]["type"] = "Exact"
+    assert spec_matches(shown, {"spec": by_header})
+    shown["rules"][0]["matches"][0]["headers"][0]["type"] = "RegularExpression"
+    assert not spec_matches(shown, {"spec": by_header})
 
 
 def test_what_others_put_beside_ours_stays_theirs() -> None:
     assert spec_matches(_with(QUOTA, ("hard", "pods"), "10"), QUOTA)
-    assert spec_matches(_with(ROUTE, ("hostnames",), ["models.contoso.com"]), ROUTE)
+    assert spec_matches(_with(EARLIER, ("hostnames",), ["models.contoso.com"]), EARLIER)
 
 
 @pytest.mark.parametrize(
@@ -234,7 +246,13 @@ def test_what_others_put_beside_ours_stays_theirs() -> None:
         (ROUTE, ("rules", 0, "backendRefs", 0, "kind"), "InferencePool"),
         (ROUTE, ("rules", 0, "backendRefs", 0, "weight"), 0),
         (ROUTE, ("rules", 0, "filters"), []),
+        (ROUTE, ("rules", 0, "timeouts"), {"request": "15s"}),
+        (ROUTE, ("rules", 0, "matches", 0, "path", "type"), "PathPrefix"),
+        (ROUTE, ("hostnames",), ["models.internal.contoso.com", "models.contoso.com"]),
+        (ROUTE, ("hostnames",), None),
         (ROUTE, ("parentRefs", 0, "name"), "public"),
+        (EARLIER, ("rules", 0, "filters"), []),
+        (EARLIER, ("parentRefs", 0, "name"), "public"),
     ],
     ids=lambda part: part["kind"] if isinstance(part, dict) and "kind" in part else str(part),
 )

@@ -1,0 +1,219 @@
+"""The forms of routes and of the network policy: which there are, and which stays."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import replace
+
+import pytest
+
+from shared.gateway_api.controllers import HABITS, Controller, by_class, by_name, controller_of, proxies
+from shared.gateway_api.observed import Parent
+from shared.marker import Marker
+from shared.resources.actual import Limit, Namespace, Route, Workspace
+from shared.resources.desired import DesiredWorkspaces, Platform, compile_workspaces
+from shared.resources.network_policy import PolicyForms, Step, policy_forms
+from shared.resources.plan import UNREAD, Create, Plan, Update
+from shared.resources.routes import form_of, hostname_of
+from shared.resources.workspace_plan import ActualWorkspaces, plan_workspaces
+from shared.resources.workspaces import Cluster, Manifest, fixed_fields, labels_of
+from tests.fakes.app import GPU, REPOSITORY, Asked, a_catalog
+from tests.fakes.gateways import GATEWAY
+from tests.resources.plans import steps_of
+
+CLUSTER = Cluster("gateway-system/internal", "https://models.internal.contoso.com/", "istio")
+REQUEST = Asked(dedicated={"phi-4": GPU, "mistral-7b": GPU}).read()
+MARKER = Marker(REPOSITORY, "alpha", "a/access.yaml", "c" * 40)
+BOTH = frozenset({"phi-4", "mistral-7b"})
+
+
+def _desired(cluster: Cluster = CLUSTER) -> DesiredWorkspaces:
+    return compile_workspaces(REQUEST, a_catalog(), Platform(REPOSITORY, "https://ai.contoso.com", cluster))
+
+
+DESIRED = _desired()
+assert DESIRED.policy is not None
+FORMS: PolicyForms = DESIRED.policy
+
+
+def _limit(manifest: Manifest) -> Limit:
+    return Limit(manifest["kind"], manifest["metadata"]["name"], True, deepcopy(manifest["spec"]))
+
+
+def _actual(routes: dict[str, Manifest], policy: Manifest | None, *, marked: bool = True) -> ActualWorkspaces:
+    """A team that has all it asked for, with these routes and this policy."""
+    marker = replace(MARKER, digest=DESIRED.digest if marked else "")
+    quota = DESIRED.limits[0]
+    return ActualWorkspaces(
+        _home(marker),
+        [
+            Workspace(name, "1", fixed_fields(each), (), terminating=False, managed=True)
+            for name, each in DESIRED.workspaces.items()
+        ],
+        [Route(name, True, deepcopy(each["spec"])) for name, each in routes.items()],
+        [_limit(each) for each in (quota, policy) if each is not None],
+    )
+
+
+def _home(marker: Marker) -> Namespace:
+    return Namespace("team-alpha", "3", terminating=False, marker=marker, labels=labels_of(MARKER))
+
+
+def _plan(actual: ActualWorkspaces, due: frozenset[str] = frozenset(), policy: Step = "stays") -> Plan:
+    marker = replace(MARKER, digest=DESIRED.digest)
+    return plan_workspaces(DESIRED, marker, actual, due=due, policy=policy)
+
+
+def _policies(plan: Plan) -> list[Manifest]:
+    """The network policies that a plan writes."""
+    written = [each for each in plan if isinstance(each, Create | Update) and each.kind == "limits"]
+    return [each.body for each in written if each.body["kind"] == "NetworkPolicy"]
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://models.internal.contoso.com/", "models.internal.contoso.com"),
+        ("http://Models.Contoso.COM:8080/", "models.contoso.com"),
+        ("http://localhost:8443", "localhost"),
+        ("http://10.224.0.9/", None),
+        ("http://[fd00::9]:80/", None),
+        ("http://gpu_models.contoso.com/", None),
+        ("http://models.contoso.com./", "models.contoso.com"),
+    ],
+)
+def test_a_route_names_the_host_of_its_address_unless_it_is_an_ip(url: str, host: str | None) -> None:
+    spec = _desired(replace(CLUSTER, url=url)).routes["phi-4"]["spec"]
+    assert hostname_of(url) == host
+    assert spec.get("hostnames") == (None if host is None else [host])
+
+
+def test_the_form_of_a_route_is_known_by_its_rules() -> None:
+    exact, prefix = DESIRED.routes["phi-4"]["spec"], DESIRED.earlier_routes["phi-4"]["spec"]
+    moved = {**exact, "hostnames": ["elsewhere"], "parentRefs": []}
+    fewer = {**exact, "rules": exact["rules"][:-1]}
+    for spec, name, form in (
+        (exact, "phi-4", "exact"),
+        (moved, "phi-4", "exact"),
+        (prefix, "phi-4", "prefix"),
+        (fewer, "phi-4", "other"),
+        (exact, "phi-3", "other"),
+        ({}, "phi-4", "other"),
+    ):
+        assert form_of(spec, "team-alpha", name) == form
+
+
+def test_a_route_has_fewer_rules_than_are_allowed() -> None:
+    assert len(DESIRED.routes["phi-4"]["spec"]["rules"]) <= 16
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_an_earlier_form_stays_and_so_does_todays(marked: bool) -> None:
+    for routes in (DESIRED.earlier_routes, DESIRED.routes):
+        for policy in (FORMS.earlier, FORMS.wide, FORMS.narrow):
+            steps = steps_of(_plan(_actual(routes, policy, marked=marked)))
+            written = [each for step in steps for each in step if "namespace" not in each]
+            assert written == []
+
+
+@pytest.mark.parametrize("policy", [FORMS.earlier, FORMS.wide])
+def test_a_due_route_is_one_write_and_no_marker_is(policy: Manifest) -> None:
+    actual = _actual(DESIRED.earlier_routes, policy)
+    plan = _plan(actual, frozenset({"phi-4"}))
+    assert list(plan) == [Create("route", "phi-4", DESIRED.routes["phi-4"])]
+    assert not _plan(_actual({**DESIRED.earlier_routes, "phi-4": DESIRED.routes["phi-4"]}, policy))
+    assert not _plan(_actual(DESIRED.routes, policy), BOTH)
+
+
+def test_what_is_missing_or_edited_gets_todays_form() -> None:
+    elsewhere = {**DESIRED.earlier_routes["phi-4"]["spec"], "parentRefs": [{"name": "public"}]}
+    edited = {"phi-4": {"spec": elsewhere}, "mistral-7b": DESIRED.earlier_routes["mistral-7b"]}
+    missing = {"mistral-7b": DESIRED.earlier_routes["mistral-7b"]}
+    for routes in (edited, missing):
+        written = [each for each in _plan(_actual(routes, FORMS.earlier)) if each.kind == "route"]
+        assert written == [Create("route", "phi-4", DESIRED.routes["phi-4"])]
+
+
+def test_without_a_kind_that_is_needed_nothing_is_brought_to_todays_form() -> None:
+    actual = replace(_actual(DESIRED.earlier_routes, FORMS.earlier), routes=UNREAD)
+    assert not _plan(actual, BOTH, "wide")
+
+
+@pytest.mark.parametrize(
+    ("standing", "step", "written"),
+    [
+        (FORMS.earlier, "wide", FORMS.wide),
+        (FORMS.wide, "wide", None),
+        (FORMS.wide, "narrow", FORMS.narrow),
+        (FORMS.narrow, "narrow", None),
+        (FORMS.narrow, "wide", FORMS.wide),
+        (None, "stays", FORMS.wide),
+        ({**FORMS.narrow, "spec": {"podSelector": {}}}, "stays", FORMS.wide),
+    ],
+)
+def test_a_policy_is_widened_before_it_is_narrowed(
+    standing: Manifest | None, step: Step, written: Manifest | None
+) -> None:
+    plan = _plan(_actual(DESIRED.routes, standing), policy=step)
+    assert _policies(plan) == [each for each in (written,) if each is not None]
+    assert bool(plan) == (written is not None)
+
+
+def test_a_namespace_in_which_nothing_serves_gets_the_narrow_policy() -> None:
+    plan = plan_workspaces(DESIRED, replace(MARKER, digest=DESIRED.digest), ActualWorkspaces())
+    assert _policies(plan) == [FORMS.narrow]
+
+
+def test_without_a_known_controller_the_policy_is_as_before() -> None:
+    forms = policy_forms(MARKER, replace(CLUSTER, controller=None))
+    assert forms.earlier == forms.wide == forms.narrow == policy_forms(MARKER, CLUSTER).earlier
+
+
+@pytest.mark.parametrize(
+    ("controller", "home", "labels"),
+    [
+        ("istio", "gateway-system", {"gateway.networking.k8s.io/gateway-name": "internal"}),
+        ("nginx", "gateway-system", {"gateway.networking.k8s.io/gateway-name": "internal"}),
+        (
+            "envoy-gateway",
+            "envoy-gateway-system",
+            {
+                "gateway.envoyproxy.io/owning-gateway-name": "internal",
+                "gateway.envoyproxy.io/owning-gateway-namespace": "gateway-system",
+            },
+        ),
+    ],
+)
+def test_the_proxies_of_each_controller_are_let_in(
+    controller: Controller, home: str, labels: dict[str, str]
+) -> None:
+    peer = proxies(controller, "gateway-system/internal")
+    assert peer["namespaceSelector"] == {"matchLabels": {"kubernetes.io/metadata.name": home}}
+    assert peer["podSelector"] == {"matchLabels": labels}
+    team, server = policy_forms(MARKER, replace(CLUSTER, controller=controller)).narrow["spec"]["ingress"]
+    assert team == {"from": [{"podSelector": {}}]}
+    assert server == {"from": [peer], "ports": [{"protocol": "TCP", "port": 5000}]}
+
+
+def test_markers_vouch_for_every_form() -> None:
+    for controller in (None, *HABITS):
+        assert _desired(replace(CLUSTER, controller=controller)).digest == DESIRED.digest
+    earlier = replace(
+        DESIRED,
+        routes=DESIRED.earlier_routes,
+        limits=(DESIRED.limits[0], FORMS.earlier),
+        earlier_routes={},
+        policy=None,
+    )
+    assert earlier.digest == DESIRED.digest
+    moved = replace(CLUSTER, gateway="gateway-system/other")
+    assert _desired(moved).digest != DESIRED.digest
+
+
+def test_a_controller_is_known_by_its_name_and_else_by_the_class() -> None:
+    assert {by_name(each.name) for each in HABITS.values()} == HABITS.keys()
+    assert (by_name("example.com/other"), by_class("nobody")) == (None, None)
+    said = (Parent("elsewhere/main", HABITS["istio"].name), Parent(GATEWAY.name, HABITS["nginx"].name))
+    assert controller_of(GATEWAY, said) == "nginx"
+    assert controller_of(GATEWAY) == "istio"
+    assert controller_of(None) is None
