@@ -88,7 +88,7 @@ def objects_of(app: FakeApp, team: str = "team-alpha") -> dict[tuple[str, str], 
 
 
 def lead_the_route_elsewhere(app: FakeApp) -> None:
-    [rule] = objects_of(app)["HTTPRoute", "phi-4"].manifest["spec"]["rules"]
+    rule = objects_of(app)["HTTPRoute", "phi-4"].manifest["spec"]["rules"][0]
     rule["backendRefs"] = [{"name": "phi-4", "port": 80, "namespace": "theirs"}]
 
 
