@@ -128,6 +128,28 @@ def test_a_cluster_is_told_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> Non
     assert _loaded(monkeypatch, **CLUSTER).workspace_gateway == "gateway-system/internal"
 
 
+def test_a_gateway_has_a_name_with_dots_and_a_known_controller(monkeypatch: pytest.MonkeyPatch) -> None:
+    dotted = {**CLUSTER, "WORKSPACE_GATEWAY": "gateway-system/models.internal"}
+    loaded = _loaded(monkeypatch, **dotted, WORKSPACE_GATEWAY_CONTROLLER="envoy-gateway")
+    assert (loaded.workspace_gateway, loaded.workspace_gateway_controller) == (
+        "gateway-system/models.internal",
+        "envoy-gateway",
+    )
+    assert (
+        _loaded(monkeypatch, **CLUSTER, WORKSPACE_GATEWAY_CONTROLLER="").workspace_gateway_controller is None
+    )
+    for name in (
+        "gateway.system/internal",
+        "gateway-system/internal.",
+        "gateway-system/.internal",
+        "internal",
+    ):
+        [problem] = _problems(monkeypatch, **{**CLUSTER, "WORKSPACE_GATEWAY": name})
+        assert problem.startswith("WORKSPACE_GATEWAY: ")
+    [problem] = _problems(monkeypatch, **CLUSTER, WORKSPACE_GATEWAY_CONTROLLER="traefik")
+    assert problem.startswith("WORKSPACE_GATEWAY_CONTROLLER: ")
+
+
 def test_traces_need_a_playground_and_both_are_named_by_their_ids(monkeypatch: pytest.MonkeyPatch) -> None:
     account = f"{GROUP}/Microsoft.CognitiveServices/accounts/contoso-ai"
     traces = f"{GROUP}/Microsoft.Insights/components/traces"
