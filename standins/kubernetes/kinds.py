@@ -217,6 +217,7 @@ NAMESPACE, QUOTA, SERVICE, NODE = (
 CONFIG_MAP, SECRET, POD = (STORED[name] for name in ("configmaps", "secrets", "pods"))
 WORKSPACE = STORED["workspaces.kaito.sh"]
 NODE_CLAIM = STORED["nodeclaims.karpenter.sh"]
+NETWORK_POLICY = STORED["networkpolicies.networking.k8s.io"]
 HTTP_ROUTE, GATEWAY, GATEWAY_CLASS = (
     STORED[f"{plural}.gateway.networking.k8s.io"] for plural in ("httproutes", "gateways", "gatewayclasses")
 )

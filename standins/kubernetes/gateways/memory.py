@@ -32,6 +32,7 @@ class Memory:
     settled: dict[str, tuple[Any, ...]] = field(default_factory=dict)
     #: Routes by the matches that they have, as of a version.
     matches: tuple[int, dict[str, list[tuple[str, str]]]] = (-1, {})
+    has_looked: bool = False
     away: bool = False
     back_at: float = 0.0
 
