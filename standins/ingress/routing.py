@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from multidict import CIMultiDict, MultiMapping
 
 from standins.kubernetes.gateways.listeners import host_matches
-from standins.kubernetes.gateways.proxies import Served
 from standins.kubernetes.kinds import Object
+from standins.kubernetes.proxies import Served
 
 _RANKS = {"Exact": 2, "PathPrefix": 1, "RegularExpression": 0}
 

@@ -18,7 +18,7 @@ from standins.ingress.habits import HABITS, Habits, Patience, patience
 from standins.ingress.pods import Pod
 from standins.ingress.routing import Asked, Chosen, choose
 from standins.kubernetes.cluster import Cluster
-from standins.kubernetes.gateways.proxies import Proxy, proxy_of
+from standins.kubernetes.proxies import Proxy, proxy_of
 from standins.world import Options, World
 
 SERVER = "ingress"

@@ -42,7 +42,7 @@ DIFFERENCES = (
         "needs a rule."
     ),
     "There is no ReferenceGrant: a route that refers to another namespace is never permitted.",
-    "A Gateway controller's Deployments and Services of proxies are not made, and no features of a class told.",
+    "The Deployments and Services of a Gateway's proxies are not made, and no features of a class are told.",
     "Expressions of admission policies are compiled, but their types are not checked before they are used.",
     "Entries of lists that are maps by a key have owners of their own; here a list has one owner.",
 )

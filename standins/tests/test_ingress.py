@@ -20,7 +20,7 @@ from standins.kubernetes.kinds import (
 )
 from standins.kubernetes.objects import Key
 from standins.kubernetes.workspaces.inference_config import FILE
-from standins.tests.proxied import Proxied, proxied
+from standins.tests.reference.proxied import Proxied, proxied
 
 MANAGED = {"app.kubernetes.io/managed-by": "mergekey"}
 TEAM, MODELS = "team-alpha", "/team-alpha/phi-4/v1/models"

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from standins.tests.proxied import Proxied, proxied
 from standins.tests.reference.gateway_records import FILES, cases, record
+from standins.tests.reference.proxied import Proxied, proxied
 
 #: A second of the records, in real time.
 SCALE = 0.03
