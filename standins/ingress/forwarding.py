@@ -60,14 +60,17 @@ def headers_for(habits: Habits, request: web.Request, rule: Object) -> CIMultiDi
         for name in [each for each in headers if "_" in each]:
             headers.popall(name)
     for each in rule.get("filters", []):
-        change = each.get("requestHeaderModifier") or {}
-        for row in change.get("set", []):
-            headers[row["name"]] = row["value"]
-        for row in change.get("add", []):
-            headers.add(row["name"], row["value"])
-        for name in change.get("remove", []):
-            headers.popall(name, None)
+        _change(headers, each.get("requestHeaderModifier") or {})
     return _told(habits, request, headers)
+
+
+def _change(headers: CIMultiDict[str], wishes: Object) -> None:
+    for row in wishes.get("set", []):
+        headers[row["name"]] = row["value"]
+    for row in wishes.get("add", []):
+        headers.add(row["name"], row["value"])
+    for name in wishes.get("remove", []):
+        headers.popall(name, None)
 
 
 def _told(habits: Habits, request: web.Request, headers: CIMultiDict[str]) -> CIMultiDict[str]:

@@ -44,10 +44,10 @@ def choose(routes: Iterable[Served], asked: Asked, whole_path: bool) -> Chosen |
     expression must match the path wholly.
     """
     all_routes = list(routes)
-    names = {host for each in all_routes for host in each.hosts if host_matches(host, asked.host)}
+    names = [host for each in all_routes for host in each.hosts if host_matches(host, asked.host)]
     if not names:
         return None
-    best = max(names, key=lambda name: (not name.startswith("*"), len(name)) if name else (False, 0))
+    best = max(names, key=_closeness)
     found = [
         (_rank(chosen, number), chosen)
         for each in all_routes
@@ -56,6 +56,11 @@ def choose(routes: Iterable[Served], asked: Asked, whole_path: bool) -> Chosen |
         if _matches(chosen.match, asked, whole_path)
     ]
     return min(found, key=lambda row: row[0])[1] if found else None
+
+
+def _closeness(name: str) -> tuple[bool, int]:
+    """A whole name is closer than one with a wildcard, a longer one than a shorter, and any than none."""
+    return bool(name) and not name.startswith("*"), len(name)
 
 
 def _candidates(route: Object) -> Iterator[Chosen]:

@@ -60,19 +60,23 @@ def pods_of(objects: Objects, service: Object) -> list[Object]:
 
 def problems(controller: Controller, objects: Objects, route: Object) -> Iterator[Problem]:
     """What the controller says of references and filters, in order."""
-    namespace = route["metadata"]["namespace"]
     for rule, content in enumerate(route["spec"].get("rules", [])):
         for number, reference in enumerate(content.get("backendRefs", [])):
-            found = backend_of(objects, reference, namespace)
-            name = found.problem
-            if not name and found.service is not None and not pods_of(objects, found.service):
-                name = "no pod"
-            said = controller.said(name, rule=rule, number=number, **found.about) if name else None
-            if said is not None:
+            found = backend_of(objects, reference, route["metadata"]["namespace"])
+            name = found.problem or _of_pods(objects, found.service)
+            if name and (said := controller.said(name, rule=rule, number=number, **found.about)):
                 yield name, said
         for number, each in enumerate(content.get("filters", [])):
             if each["type"] == "ExtensionRef":
-                for name in ("filter", "refused filter"):
-                    said = controller.said(name, rule=rule, number=number, filter=each["type"])
-                    if said is not None:
-                        yield name, said
+                yield from _of_filter(controller, {"rule": rule, "number": number, "filter": each["type"]})
+
+
+def _of_pods(objects: Objects, service: Object | None) -> str:
+    return "" if service is None or pods_of(objects, service) else "no pod"
+
+
+def _of_filter(controller: Controller, about: dict[str, Any]) -> Iterator[Problem]:
+    """One that leads to a kind of its own: nobody has such kinds here."""
+    for name in ("filter", "refused filter"):
+        if said := controller.said(name, **about):
+            yield name, said

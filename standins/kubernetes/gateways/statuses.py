@@ -25,22 +25,23 @@ def gateway_status(
     """`attached` counts routes by listener; `address` is the load balancer's, empty before it has one."""
     before, generation = gateway.get("status") or {}, gateway["metadata"]["generation"]
     listeners = gateway["spec"].get("listeners", [])
-    valid = [each for each in listeners if missing_secret(each, has_secret) is None]
-    serves = bool(valid) or not listeners
+    missing = {each["name"]: missing_secret(each, has_secret) for each in listeners}
+    serves = None in missing.values() or not listeners
     said = {row["name"]: row.get("conditions", []) for row in before.get("listeners", [])}
-    rows = [_listener(controller, gateway, missing_secret(each, has_secret)) for each in listeners]
+    rows = _rows(controller, gateway, serves, address)
     status: Object = {
-        "conditions": stamped(
-            _rows(controller, gateway, serves, address), before.get("conditions", []), generation, now
-        ),
+        "conditions": stamped(rows, before.get("conditions", []), generation, now),
         "listeners": [
             {
-                "name": each["name"],
-                "attachedRoutes": attached[each["name"]],
+                "name": name,
+                "attachedRoutes": attached[name],
                 "supportedKinds": [{"group": _GROUP, "kind": kind} for kind in kinds(each)],
-                "conditions": stamped(row, said.get(each["name"], []), generation, now),
+                "conditions": stamped(
+                    _listener(controller, gateway, missing[name]), said.get(name, []), generation, now
+                ),
             }
-            for each, row in zip(listeners, rows, strict=True)
+            for each in listeners
+            for name in [each["name"]]
         ],
     }
     found = _addresses(controller, gateway, address) if serves or "no listener" in _words(controller) else []

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from standins.kubernetes.gateways.controllers import Controller, Row
 from standins.kubernetes.gateways.listeners import Attachment
-from standins.kubernetes.gateways.references import problems
+from standins.kubernetes.gateways.references import Problem, problems
 from standins.kubernetes.kinds import Object
 from standins.kubernetes.objects import Objects
 
@@ -31,22 +31,26 @@ def verdict(
 ) -> Verdict:
     """`overlapping` are the routes of the same listener with a match that this one has too."""
     found = list(problems(controller, objects, route))
-    refused = attachment.refusal or next((said for name, said in found if name == "refused filter"), None)
+    refused = attachment.refusal or _first(found, "refused filter")
     ignored = None if refused else _ignored(controller, route)
-    accepted: Row = (
-        "Accepted",
-        str(refused is None),
-        *_sure(refused or ignored or controller.said("accepted")),
-    )
+    said = _sure(refused or ignored or controller.said("accepted"))
+    accepted: Row = ("Accepted", str(refused is None), *said)
     wrong = next((said for name, said in found if name not in _ELSEWHERE), None)
     resolved: Row = ("ResolvedRefs", str(wrong is None), *_sure(wrong or controller.said("resolved")))
-    rows = [resolved, accepted] if controller.has("lists") and (refused or ignored) else [accepted, resolved]
-    alone = next((said for name, said in found if name == "no pod"), None)
-    if alone is not None and refused is None:
-        rows.insert(1, ("BackendsAvailable", "False", *alone))
-    if overlapping and (said := controller.said("overlap", routes=", ".join(overlapping))) is not None:
-        rows.append(("RouteRulesOverlap", "True", *said))
-    return Verdict(tuple(rows), refused is None)
+    if controller.has("lists") and (refused or ignored):
+        return Verdict((resolved, accepted), refused is None)
+    alone = None if refused else _first(found, "no pod")
+    overlap = controller.said("overlap", routes=", ".join(overlapping)) if overlapping else None
+    more = (_row("BackendsAvailable", "False", alone), resolved, _row("RouteRulesOverlap", "True", overlap))
+    return Verdict((accepted, *(row for row in more if row is not None)), refused is None)
+
+
+def _first(found: list[Problem], wanted: str) -> tuple[str, str] | None:
+    return next((said for name, said in found if name == wanted), None)
+
+
+def _row(type_: str, status: str, said: tuple[str, str] | None) -> Row | None:
+    return None if said is None else (type_, status, *said)
 
 
 def _ignored(controller: Controller, route: Object) -> tuple[str, str] | None:
