@@ -35,6 +35,7 @@ SERVERS = (
     ("kubernetes", "standins.kubernetes", "https"),
     ("github", "standins.github", "http"),
     ("models", "standins.models", "http"),
+    ("ingress", "standins.ingress", "http"),
     ("gateway", "standins.gateway", "https"),
 )
 BUS = ("service-bus", "standins.service_bus")

@@ -217,7 +217,7 @@ class Stack:
             "KEY_VAULT_VERIFY_CHALLENGE": "false",
             "AKS_CLUSTER_ID": CLUSTER_ID,
             "WORKSPACE_GATEWAY": "gateway-system/internal",
-            "WORKSPACE_INGRESS_URL": "https://models.internal.contoso.com",
+            "WORKSPACE_INGRESS_URL": self.addresses["ingress"],
             "FOUNDRY_ACCOUNT_ID": FOUNDRY_ID,
             "FOUNDRY_TRACING_RESOURCE_ID": TRACES_ID,
             "ENTRA_TENANT_ID": TENANT,

@@ -43,10 +43,6 @@ DIFFERENCES = (
     "page said that such a key is ignored there; it was taken back.",
     "Secrets of named values are read past the vault's roles.",
     "An answer out of the semantic cache costs no tokens and emits no metric; streams are not kept.",
-    (
-        "A workspace of the GPU cluster answers whether or not it is ready: the model servers know nothing "
-        "of the cluster."
-    ),
 )
 OPTIONS: dict[str, Any] = {
     # The API Management service whose gateway this is.
@@ -54,8 +50,8 @@ OPTIONS: dict[str, Any] = {
         f"/subscriptions/{SUBSCRIPTION}/resourceGroups/ai/providers/Microsoft.ApiManagement/service/contoso-"
         "ai"
     ),
-    # Host of a backend, with its port if it has one -> base URL of the server that stands for it; all others
-    # are the model servers.
+    # Host of a backend, with its port if it has one -> base URL of the server that stands for it; without one
+    # the address of `ingress` is that server, and all others are the model servers.
     "hosts": {},
     # Whether a retry stays with the member of a pool that the attempt before asked, unless
     # `set-backend-service` names the pool again.

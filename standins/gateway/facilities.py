@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 from multidict import CIMultiDict
@@ -93,10 +94,10 @@ class Facilities:
     async def call(
         self, target: Target, method: str, route: str, sent: tuple[CIMultiDict[str], bytes]
     ) -> aiohttp.ClientResponse | None:
-        """Ask a backend; None when it does not answer. Its host is looked up among the options, by default it
-        is a model server.
+        """Ask a backend; None when it does not answer. Its host is looked up among the options and the
+        stand-ins; by default it is a model server.
         """
-        base = self.options["hosts"].get(target.host) or self.world.addresses.get("models")
+        base = self.options["hosts"].get(target.host) or self._stands_for(target.host)
         if base is None:
             return None
         headers, body = sent
@@ -122,6 +123,12 @@ class Facilities:
             return None
         finally:
             self.backends.note(target, status, retry_after, reason)
+
+    def _stands_for(self, host: str) -> str | None:
+        """The base URL of the stand-in for a host: that of the cluster's Gateway is known by its address."""
+        addresses = self.world.addresses
+        is_ingress = host == urlsplit(addresses.get("ingress", "")).netloc
+        return addresses.get("ingress" if is_ingress else "models")
 
     async def token(self, resource: str) -> str:
         """A token of the gateway's own identity."""

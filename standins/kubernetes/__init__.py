@@ -37,6 +37,12 @@ DIFFERENCES = (
         "A namespace that waits for finalizers is looked at again in rounds of some seconds; here it is gone "
         "with the last one."
     ),
+    (
+        "HTTPRoute is defined as in Gateway API 1.4 whichever Gateway controller runs; from 1.5 on a route "
+        "needs a rule."
+    ),
+    "There is no ReferenceGrant: a route that refers to another namespace is never permitted.",
+    "The Deployments and Services of a Gateway's proxies are not made, and no features of a class are told.",
     "Expressions of admission policies are compiled, but their types are not checked before they are used.",
     "Entries of lists that are maps by a key have owners of their own; here a list has one owner.",
 )
@@ -44,7 +50,7 @@ DIFFERENCES = (
 
 def build(world: World) -> web.Application:
     """Routes of the server."""
-    cluster = Cluster(world)
+    cluster = world.parts["kubernetes"] = Cluster(world)
     door = Door(world, cluster)
     app = application(world, "kubernetes", _failing)
     for kind in KINDS:

@@ -32,8 +32,11 @@ from standins.kubernetes.errors import (
     undecodable,
     without_version,
 )
+from standins.kubernetes.gateways import set_up
 from standins.kubernetes.kinds import (
     DEFINITION,
+    GATEWAY,
+    GATEWAY_CLASS,
     NAMESPACE,
     NODE,
     NODE_CLAIM,
@@ -99,6 +102,15 @@ DEFAULTS: Mapping[str, Any] = {
     "not_served": [],
     # Whether rights are checked; off, since nobody has any in a new cluster.
     "check_access": False,
+    # The Gateway controller: istio, envoy-gateway, nginx, or none. Its GatewayClass is there, and a Gateway
+    # `gateway-system/internal` of that class, see `gateways.set_up`.
+    "gateway_controller": "istio",
+    # Whether it does not run: words and proxies stay as they are.
+    "gateway_controller_away": False,
+    # What the load balancer gives each Gateway; empty: nothing yet.
+    "gateway_address": "10.20.0.10",
+    # Whether network policies are enforced: AKS does so only with a network policy engine.
+    "network_policies": True,
     # How many changes are remembered for watches and for the pages of a list.
     "watch_history": 5000,
 }
@@ -133,6 +145,9 @@ class Cluster:
         """Let the controllers do what changes these objects."""
         if kind is DEFINITION:
             define(self.objects, self.now())
+        set_up.furnish(self.objects, self.now())
+        if kind.resource == GATEWAY_CLASS.resource:
+            set_up.judge_classes(self.objects, self.now())
         concerned = kind.namespaced or kind in (NAMESPACE, NODE, NODE_CLAIM)
         for name in [] if not concerned else self.objects.namespaces() if namespace is None else [namespace]:
             catch_up(self.objects, name, self.now())
@@ -207,6 +222,7 @@ class Cluster:
         deletion.begin(self.objects, key, self._stamp(), wish.propagation)
         going = self.objects.find(key)
         self._catch_up(key)
+        self._tell_routes(key)
         return going or live, going is None
 
     def connect(self, key: Key, writer: Writer) -> None:
@@ -386,7 +402,13 @@ class Cluster:
             return {**value, "metadata": {**value["metadata"], "managedFields": managed_fields(owners)}}
         saved = self.objects.save(key, value, owners)
         self._catch_up(key)
+        self._tell_routes(key)
         return saved
+
+    def _tell_routes(self, key: Key) -> None:
+        """A Gateway concerns routes of all namespaces."""
+        if key.kind.resource == GATEWAY.resource:
+            self.look(key.kind, None)
 
 
 #: What is said of a finalizer that belongs to nobody by its name.

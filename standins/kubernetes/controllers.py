@@ -6,6 +6,8 @@ import uuid
 
 from standins.kubernetes import deletion, kaito, nodes, reconciler
 from standins.kubernetes.discovery import definitions_of
+from standins.kubernetes.gateways import reconciler as gateways
+from standins.kubernetes.gateways import set_up
 from standins.kubernetes.kinds import DEFINITION, NAMESPACE, QUOTA, STORED, WORKSPACE, Object
 from standins.kubernetes.objects import Key, Objects
 from standins.kubernetes.ownership import Writer, fields, written
@@ -44,14 +46,16 @@ def define(objects: Objects, now: float) -> None:
 
 
 def catch_up(objects: Objects, namespace: str, now: float) -> None:
-    """What KAITO, the garbage collector, the quota and the namespace controller would have done in the
-    namespace by now.
+    """What KAITO, the garbage collector, the Gateway controller, the quota and the namespace controller would
+    have done in the namespace by now.
     """
+    set_up.furnish(objects, now)
     begun = _end_namespace(objects, namespace, now)
     for workspace in list(objects.all(WORKSPACE, namespace)):
         if objects.options["kaito"] != "none":
             reconciler.reconcile(objects, workspace, now)
     deletion.collect(objects, namespace, kaito.stamp(now))
+    gateways.catch_up(objects, namespace, now)
     for quota in list(objects.all(QUOTA, namespace)):
         hard = quota["spec"].get("hard", {})
         _set_usage(objects, quota, {"hard": hard, "used": _used(objects, namespace, hard)}, kaito.stamp(now))

@@ -217,6 +217,10 @@ NAMESPACE, QUOTA, SERVICE, NODE = (
 CONFIG_MAP, SECRET, POD = (STORED[name] for name in ("configmaps", "secrets", "pods"))
 WORKSPACE = STORED["workspaces.kaito.sh"]
 NODE_CLAIM = STORED["nodeclaims.karpenter.sh"]
+NETWORK_POLICY = STORED["networkpolicies.networking.k8s.io"]
+HTTP_ROUTE, GATEWAY, GATEWAY_CLASS = (
+    STORED[f"{plural}.gateway.networking.k8s.io"] for plural in ("httproutes", "gateways", "gatewayclasses")
+)
 #: The version that the app uses with the AKS add-on (KAITO 0.6).
 ADD_ON_WORKSPACE = next(kind for kind in KINDS if kind.api_version == "kaito.sh/v1alpha1")
 ROLE, CLUSTER_ROLE, ROLE_BINDING, CLUSTER_ROLE_BINDING = (

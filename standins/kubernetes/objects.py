@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from standins.kubernetes.errors import expired
 from standins.kubernetes.kinds import NAMESPACE, STORED, Kind, Object
@@ -62,6 +63,10 @@ class Objects:
         for text, value in self._objects.items():
             self._remember(text)
             self._uids.add(value["metadata"]["uid"])
+        #: What controllers remember until a restart.
+        self.memory: dict[str, Any] = {}
+        #: By resource the version at which an object came, went or got another specification.
+        self.changed: dict[str, int] = {}
         self._history: deque[Change] = deque()
         self._floor = self.version
 
@@ -165,6 +170,9 @@ class Objects:
         return self.version
 
     def _note(self, change: Change) -> None:
+        before, after = change.before or {}, change.after or {}
+        if not (before and after) or before.get("spec") != after.get("spec"):
+            self.changed[change.resource] = change.version
         self._history.append(change)
         while len(self._history) > self.options["watch_history"]:
             self._floor = self._history.popleft().version

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
+from typing import Any
+
+import httpx
+import pytest
+from openai import APIStatusError, OpenAI
+
 from tests.end_to_end.road import Road
 from tests.end_to_end.written import GPU, LARGER_GPU, Request
 
@@ -69,3 +76,28 @@ def test_a_change_during_the_wait_is_told_when_the_gpu_is_ready_too(road: Road, 
     told = {road.status(commit, team, "workspaces", "success") for commit in (first, second)}
     # Both wait; the one that comes second may find nothing to do.
     assert told in ({"workspaces ready: phi-4"}, {"workspaces ready: phi-4", "nothing is left to wait for"})
+
+
+def test_a_call_reaches_the_teams_own_model_when_its_workspace_serves(road: Road, team: str) -> None:
+    road.clone.write(Request(team, gpu=GPU))
+    push = road.push("Access with a GPU")
+    road.advance(11)
+    with httpx.Client(verify=ssl.create_default_context(cafile=road.stack.ca)) as http:
+        own = OpenAI(
+            base_url=f"{road.stack.addresses['gateway']}/openai/v1",
+            api_key="not-used",
+            default_headers={"api-key": next(iter(road.issued_keys(team)))},
+            http_client=http,
+            max_retries=0,
+        )
+        asked: Any = {"model": "phi-4", "messages": [{"role": "user", "content": "Hello there"}]}
+        with pytest.raises(APIStatusError):
+            own.chat.completions.create(**asked)
+        for _ in range(3):
+            road.advance(361)
+        road.status(push, team, "workspaces", "success")
+        assert own.chat.completions.create(**asked).choices[0].message.content
+    host = f"phi-4.team-{team}.svc"
+    assert {
+        call.target for call in road.stack.control.calls() if call.server == "models" and host in call.kind
+    } == {"/v1/chat/completions"}

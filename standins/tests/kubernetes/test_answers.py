@@ -47,7 +47,7 @@ _RECORDED = json.loads((Path(__file__).parent / "answers.json").read_text())
 
 @pytest.fixture
 def alone(tmp_path: Path) -> Iterator[StandIns]:
-    """A cluster of this test's own, in which no KAITO runs."""
+    """A cluster of this test's own, in which neither KAITO nor a Gateway controller runs."""
     give_certificates(tmp_path)
     command = [sys.executable, "-m", "standins.run", "--folder", str(tmp_path), "--control", "--with-parent"]
     command += [
@@ -58,6 +58,8 @@ def alone(tmp_path: Path) -> Iterator[StandIns]:
         "none",
         "--option",
         'kubernetes.kaito="none"',
+        "--option",
+        'kubernetes.gateway_controller="none"',
         "--option",
         f"kubernetes.namespace_deleted_after={5 * SLOWLY}",
         "--option",

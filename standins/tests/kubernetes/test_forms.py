@@ -145,7 +145,7 @@ async def test_a_definition_goes_with_what_it_defines(cluster: Cluster, standins
         _, _, after = await cluster.raw("GET", path)
     names = [{item["metadata"]["name"] for item in listed["items"]} for listed in (before, after)]
     assert names[0] - names[1] == {
-        f"{plural}.gateway.networking.k8s.io" for plural in ("gateways", "httproutes")
+        f"{plural}.gateway.networking.k8s.io" for plural in ("gatewayclasses", "gateways", "httproutes")
     }
 
 
