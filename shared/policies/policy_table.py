@@ -54,6 +54,7 @@ TABLE: dict[str, Allowed] = {
     "base": Allowed(_ANYWHERE),
     "choose": Allowed(_ANYWHERE),
     "cors": Allowed(once=True, key="origins"),
+    "emit-metric": Allowed(_ANYWHERE),
     "forward-request": Allowed(frozenset({"backend"})),
     "include-fragment": Allowed(_ANYWHERE),
     "llm-content-safety": Allowed(tiers=_NOT_CONSUMPTION, key="contentSafety"),

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from standins.gateway.ai import content_safety, emit_metric, semantic_lookup, semantic_store
+from standins.gateway.ai import (
+    content_safety,
+    emit_metric,
+    emit_token_metric,
+    semantic_lookup,
+    semantic_store,
+)
 from standins.gateway.context import Context, Policy, Step
 from standins.gateway.cross_origin import cors
 from standins.gateway.document import SECTIONS, Node, base, parse
-from standins.gateway.exchange import NotKnown, Response, Returned
+from standins.gateway.exchange import NoAnswer, NotKnown, Response, Returned
 from standins.gateway.expressions import value_of
-from standins.gateway.forwarding import NoAnswer, forward_request
+from standins.gateway.forwarding import forward_request
 from standins.gateway.limits import rate_limit, token_limit
 from standins.gateway.message import (
     rewrite,
@@ -127,6 +133,7 @@ def _retry(node: Node) -> Step:
                 await run(todo, context)
             except NoAnswer as error:  # the condition sees that there is no response
                 context.response, failure = None, error
+                context.last_error = error
             if number == count or not again(context):
                 break
         if failure is not None:
@@ -140,10 +147,11 @@ _ELEMENTS: Mapping[str, Callable[[Node], Step]] = {
     "base": _base,
     "choose": _choose,
     "cors": cors,
+    "emit-metric": emit_metric,
     "forward-request": forward_request,
     "include-fragment": _include,
     "llm-content-safety": content_safety,
-    "llm-emit-token-metric": emit_metric,
+    "llm-emit-token-metric": emit_token_metric,
     "llm-semantic-cache-lookup": semantic_lookup,
     "llm-semantic-cache-store": semantic_store,
     "llm-token-limit": token_limit,

@@ -44,8 +44,8 @@ class Gateway(Protocol):
 
     async def call(
         self, target: Target, method: str, route: str, sent: tuple[CIMultiDict[str], bytes]
-    ) -> aiohttp.ClientResponse | None:
-        """Ask a backend; None when it does not answer."""
+    ) -> aiohttp.ClientResponse:
+        """Ask a backend. Raises NoAnswer, with the reason, when it does not answer."""
 
     async def token(self, resource: str) -> str:
         """A token of the gateway's own identity."""
