@@ -15,8 +15,9 @@ from xml.etree.ElementTree import Element, SubElement
 from shared.catalog.catalog import Catalog, CatalogModel
 from shared.policies.policy_xml import expression, refuse, set_header, set_variable, when
 
-#: Calls that were sent a second time because a server dropped the first.
-_REPEATED_CALLS = {"name": "Repeated calls", "namespace": "mergekey", "value": "1"}
+#: A line in the log for each call that was sent a second time. Sampling leaves none of them out.
+_IN_THE_LOG = {"source": "mergekey", "severity": "information"}
+_REPEATED = "A call that the model server dropped was sent once more."
 _MEDIA_ELSEWHERE = "This model fetches no pictures, sounds or videos. Send them in the call, as data: URLs."
 _LOADING = {
     "message": "The model is being loaded. Try again later.",
@@ -48,8 +49,10 @@ def once_more(attempt: Element) -> Element:
     set_variable(attempt, "calls", expression("no attempt"))
     at_once = {"count": "1", "interval": "1", "first-fast-retry": "true"}
     call = SubElement(attempt, "retry", {"condition": expression("a repeat"), **at_once})
-    counted = SubElement(when(call, "a second call"), "emit-metric", _REPEATED_CALLS)
-    SubElement(counted, "dimension", name="Model", value=expression("the variable", name="granted-model"))
+    counted = SubElement(when(call, "a second call"), "trace", _IN_THE_LOG)
+    SubElement(counted, "message").text = _REPEATED
+    model = expression("the variable", name="granted-model")
+    SubElement(counted, "metadata", name="model", value=model)
     set_variable(call, "calls", expression("next call"))
     return call
 

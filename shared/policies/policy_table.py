@@ -54,7 +54,6 @@ TABLE: dict[str, Allowed] = {
     "base": Allowed(_ANYWHERE),
     "choose": Allowed(_ANYWHERE),
     "cors": Allowed(once=True, key="origins"),
-    "emit-metric": Allowed(_ANYWHERE),
     "forward-request": Allowed(frozenset({"backend"})),
     "include-fragment": Allowed(_ANYWHERE),
     "llm-content-safety": Allowed(tiers=_NOT_CONSUMPTION, key="contentSafety"),
@@ -72,5 +71,6 @@ TABLE: dict[str, Allowed] = {
     "set-query-parameter": Allowed(frozenset({"inbound", "backend"})),
     "set-status": Allowed(_ANYWHERE),
     "set-variable": Allowed(_ANYWHERE),
+    "trace": Allowed(_ANYWHERE),
     "validate-azure-ad-token": Allowed(key="entraTokens"),
 }

@@ -1,6 +1,5 @@
 """Policies for language models besides the limits: metrics, content safety, the cache by meaning.
 
-https://learn.microsoft.com/azure/api-management/emit-metric-policy
 https://learn.microsoft.com/azure/api-management/llm-emit-token-metric-policy
 https://learn.microsoft.com/azure/api-management/llm-content-safety-policy
 https://learn.microsoft.com/azure/api-management/llm-semantic-cache-lookup-policy
@@ -9,7 +8,6 @@ https://learn.microsoft.com/azure/api-management/llm-semantic-cache-lookup-polic
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from multidict import CIMultiDict
@@ -18,50 +16,24 @@ from standins.gateway.cache import Place
 from standins.gateway.context import Context, Step, Usage
 from standins.gateway.document import Node
 from standins.gateway.exchange import Failure, Json, NotKnown, Response
-from standins.gateway.expressions import Value
 
 _MOST_DIMENSIONS = 5
-_MOST_DIMENSIONS_OF_A_METRIC = 10
 _SAFETY_VERSION = "2024-09-01"
 _COGNITIVE_SERVICES = "https://cognitiveservices.azure.com"
 
 
 def emit_metric(node: Node) -> Step:
-    """Noted in the gateway's report: `{name, namespace, dimensions, value}`, at once."""
-    attributes = node.only("name", "namespace", "value")
-    name, namespace = node.fixed(attributes, "name"), node.fixed(attributes, "namespace") or "API Management"
-    value = float(node.fixed(attributes, "value") or "1")
-    dimensions = _dimensions(node, _MOST_DIMENSIONS_OF_A_METRIC)
-    if not name:
-        raise NotKnown(f"<{node.tag}> without a name")
-
-    async def emit(context: Context) -> None:
-        said = {name: str(value(context)) for name, value in dimensions.items()}
-        context.gateway.metrics.append(
-            {"name": name, "namespace": namespace, "dimensions": said, "value": value}
-        )
-
-    return emit
-
-
-def _dimensions(node: Node, most: int) -> Mapping[str, Value]:
-    """What each dimension is called, and its value in a call."""
+    """Noted in the gateway's report: `{namespace, dimensions, prompt, completion, total}`, once the tokens
+    are known.
+    """
+    namespace = node.fixed(node.only("namespace"), "namespace") or "API Management"
     dimensions = {}
     for child in node.children("dimension"):
         attributes = child.only("name", "value")
         child.empty()
         dimensions[child.fixed(attributes, "name")] = child.value(attributes, "value")
-    if not 1 <= len(dimensions) <= most:
+    if not 1 <= len(dimensions) <= _MOST_DIMENSIONS:
         raise NotKnown(f"<{node.tag}> with {len(dimensions)} dimensions")
-    return dimensions
-
-
-def emit_token_metric(node: Node) -> Step:
-    """Noted in the gateway's report: `{namespace, dimensions, prompt, completion, total}`, once the tokens
-    are known.
-    """
-    namespace = node.fixed(node.only("namespace"), "namespace") or "API Management"
-    dimensions = _dimensions(node, _MOST_DIMENSIONS)
 
     async def emit(context: Context) -> None:
         said = {name: str(value(context)) for name, value in dimensions.items()}

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from standins.gateway.ai import (
-    content_safety,
-    emit_metric,
-    emit_token_metric,
-    semantic_lookup,
-    semantic_store,
-)
+from standins.gateway.ai import content_safety, emit_metric, semantic_lookup, semantic_store
 from standins.gateway.context import Context, Policy, Step
 from standins.gateway.cross_origin import cors
 from standins.gateway.document import SECTIONS, Node, base, parse
@@ -28,6 +22,7 @@ from standins.gateway.message import (
     set_variable,
 )
 from standins.gateway.tokens import managed_identity, validate_token
+from standins.gateway.tracing import trace
 
 
 def compile_policy(xml: str) -> Policy:
@@ -147,11 +142,10 @@ _ELEMENTS: Mapping[str, Callable[[Node], Step]] = {
     "base": _base,
     "choose": _choose,
     "cors": cors,
-    "emit-metric": emit_metric,
     "forward-request": forward_request,
     "include-fragment": _include,
     "llm-content-safety": content_safety,
-    "llm-emit-token-metric": emit_token_metric,
+    "llm-emit-token-metric": emit_metric,
     "llm-semantic-cache-lookup": semantic_lookup,
     "llm-semantic-cache-store": semantic_store,
     "llm-token-limit": token_limit,
@@ -165,5 +159,6 @@ _ELEMENTS: Mapping[str, Callable[[Node], Step]] = {
     "set-query-parameter": set_query,
     "set-status": set_status,
     "set-variable": set_variable,
+    "trace": trace,
     "validate-azure-ad-token": validate_token,
 }

@@ -92,6 +92,8 @@ class Context:
     last_error: Failure | None = None
     #: Backends that were asked, with what they answered (0: nothing), in order.
     asked: list[tuple[str, int]] = field(default_factory=list)
+    #: What policies wrote into the log.
+    traces: list[Json] = field(default_factory=list)
     usage: Usage | None = None
     cached: bool = False
     #: What must be done once per call, and was.

@@ -113,6 +113,10 @@ def _kaito() -> Iterator[Call]:
             yield Call("a repeat", variables={"repeats": repeats}, status=status)
         for reason in ("Timeout", "BackendConnectionFailure"):
             yield Call("a repeat", variables={"repeats": repeats}, message="x", reason=reason)
+    yield from _kaitos_next_call()
+
+
+def _kaitos_next_call() -> Iterator[Call]:
     for calls in (0, 1):
         yield Call("a second call", variables={"calls": calls})
         yield Call("next call", variables={"calls": calls})
