@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 SYSTEM = "API Management"
 
-#: The statuses that trip a circuit breaker: the backend is overloaded, or it fails.
-_FAILURES = ((429, 429), (500, 599))
+#: The statuses that trip a circuit breaker, by whether it counts those of a busy backend: Backend.counts_429.
+_FAILURES = {True: ((429, 429), (500, 599)), False: ((500, 599),)}
 #: Calls without an answer count too; whether a breaker counts them without this is not documented.
 _ERRORS = ("BackendConnectionFailure", "Timeout")
 
@@ -120,12 +120,14 @@ class Backends:
             url=backend.url,
             protocol="http",
             description=description,
-            circuit_breaker=None if backend.breaker is None else _breaker(backend.breaker),
+            circuit_breaker=None
+            if backend.breaker is None
+            else _breaker(backend.breaker, _FAILURES[backend.counts_429]),
             credentials=None if backend.credential is None else _credentials(backend.credential),
         )
 
 
-def _breaker(breaker: Breaker) -> BackendCircuitBreaker:
+def _breaker(breaker: Breaker, failures: tuple[tuple[int, int], ...]) -> BackendCircuitBreaker:
     from azure.mgmt.apimanagement.models import (
         BackendCircuitBreaker,
         CircuitBreakerFailureCondition,
@@ -136,7 +138,7 @@ def _breaker(breaker: Breaker) -> BackendCircuitBreaker:
     condition = CircuitBreakerFailureCondition(
         count=breaker.failures,
         interval=timedelta(seconds=breaker.interval),
-        status_code_ranges=[FailureStatusCodeRange(min=least, max=most) for least, most in _FAILURES],
+        status_code_ranges=[FailureStatusCodeRange(min=least, max=most) for least, most in failures],
         error_reasons=list(_ERRORS),
     )
     trip = timedelta(seconds=breaker.trip)
@@ -174,6 +176,7 @@ def _actual(contract: Any) -> ActualBackend:
         parse_marker(contract.description),
         _actual_breaker(contract.circuit_breaker),
         ordered,
+        _counts_429(contract.circuit_breaker),
     )
 
 
@@ -192,14 +195,17 @@ def _actual_breaker(found: Any) -> Breaker | None:
         or rule.trip_duration is None
     ):
         return Breaker(0, 0, 0)
-    failures = condition.count if _counts_all(condition) else 0
+    failures = 0 if _counts_429(found) is None else condition.count
     return Breaker(failures, int(condition.interval.total_seconds()), int(rule.trip_duration.total_seconds()))
 
 
-def _counts_all(condition: Any) -> bool:
-    """Whether it counts every failure that ours counts, and no other."""
+def _counts_429(found: Any) -> bool | None:
+    """Whether it counts a busy backend; None where it counts other failures than ours do."""
+    condition = found.rules[0].failure_condition if found and found.rules else None
+    if condition is None or sorted(condition.error_reasons or ()) != sorted(_ERRORS):
+        return None
     ranges = tuple((each.min, each.max) for each in condition.status_code_ranges or ())
-    return ranges == _FAILURES and sorted(condition.error_reasons or ()) == sorted(_ERRORS)
+    return next((counts for counts, failures in _FAILURES.items() if failures == ranges), None)
 
 
 def _actual_value(contract: Any, tag: str) -> ActualNamedValue:

@@ -139,12 +139,16 @@ def _gpus(access: ModelAccess, view: TeamView) -> Gpus | None:
     setup = catalog.setup(model) if catalog and model else None
     if catalog is None or setup is None or size is None:
         return None
-    existing = known(view.actual.workspaces.workspaces, ())
-    seen = next((each.nodes for each in existing if each.name == names.workspace(access.name)), 0)
     counted_nodes = nodes_of(setup, size)
     will_take = counted_nodes if isinstance(counted_nodes, int) else None
-    found = node_cost(seen or will_take, catalog.node_price.get(size))
+    found = node_cost(_nodes_seen(access, view) or will_take, catalog.node_price.get(size))
     return Gpus(found.nodes, found.per_hour, found.per_month, catalog.currency)
+
+
+def _nodes_seen(access: ModelAccess, view: TeamView) -> int:
+    """0 where the cluster does not say (yet)."""
+    existing = known(view.actual.workspaces.workspaces, ())
+    return next((each.nodes for each in existing if each.name == names.workspace(access.name)), 0)
 
 
 def _offer(model: CatalogModel, grants: Grants, overcommitted: bool) -> Offer:

@@ -17,8 +17,8 @@ from shared.catalog.workspace_checks import Setup
 from shared.documents.problem import Problem, capped
 from shared.documents.strict_yaml import read_bytes
 from shared.documents.validation_messages import explain
-from shared.kaito.presets import readiness_time, served_name
-from shared.kaito.releases import DEFAULT_RELEASE, Release
+from shared.kaito.presets import readiness_time, served_name, takes_media
+from shared.kaito.releases import DEFAULT_RELEASE, FETCHES_ALL, Release
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,8 @@ class CatalogModel:
     `private`: it does not leave the company's own network. `access_secret`: the Kubernetes secret with the
     Hugging Face token that its preset needs; `max_nodes`: the most GPU nodes that one of its workspaces may
     take, None when the catalogue does not say; `context`: the longest that its workspaces serve, in
-    tokens, None for what the release does; `tool_parser`: how they read calls of tools, None for what the
+    tokens, None for what the release does; `answer_tokens`: the longest answer that they give, None for no
+    bound; `tool_parser`: how they read calls of tools, None for what the
     preset does; `benchmark`: whether KAITO measures it when they start; `named`: what its workspaces call the
     model, None where that is the preset's own name, and `name_is_written` whether their configuration tells
     them. `cached`, `screened`: whether answers are kept
@@ -125,6 +126,7 @@ class CatalogModel:
     context: int | None = None
     benchmark: bool = True
     tool_parser: str | None = None
+    answer_tokens: int | None = None
     named: str | None = None
     name_is_written: bool = False
     dedicated: Dedicated | None = None
@@ -147,6 +149,12 @@ class CatalogModel:
     def served_name(self) -> str:
         """The name that all its backends use for it."""
         return self.members[0].served_name if self.members else self.workspace_name
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether its workspaces are told something beyond their preset."""
+        said = (self.context, self.tool_parser, self.answer_tokens)
+        return self.name_is_written or any(each is not None for each in said)
 
     @property
     def workspace_name(self) -> str:
@@ -208,6 +216,14 @@ class Catalog:
     def has_workspaces(self) -> bool:
         """Whether KAITO runs any of its models on nodes of the cluster."""
         return any(model.shared or model.dedicated for model in self.models)
+
+    def fetches_media(self, model: CatalogModel) -> bool:
+        """Whether a workspace of the model would fetch pictures, sounds and videos from wherever a call says:
+        it may take them, and its configuration does not forbid it.
+        """
+        if model.preset is None or not takes_media(model.preset):
+            return False
+        return not model.is_configured or (self.kaito or DEFAULT_RELEASE) in FETCHES_ALL
 
     def setup(self, model: CatalogModel) -> Setup | None:
         """What the workspaces of a model run; None for a model without a preset."""
@@ -297,6 +313,7 @@ def _model(written: ModelSchema, release: Release) -> CatalogModel:
         context=written.context,
         benchmark=written.benchmark,
         tool_parser=written.tool_parser,
+        answer_tokens=written.answer_tokens,
         named=named,
         name_is_written=written.provider == "kaito" and written.served_name == WRITTEN_NAME,
         dedicated=_dedicated(asked) if asked else None,

@@ -219,6 +219,7 @@ Amount = Annotated[Decimal, BeforeValidator(partial(_decimal, 0, 1_000_000)), _d
 OverCommitment = Annotated[Decimal, BeforeValidator(partial(_decimal, 1, 100)), _decimal_schema(1, 100)]
 Score = Annotated[Decimal, BeforeValidator(partial(_decimal, 0, 1)), _decimal_schema(0, 1)]
 Context = Annotated[int, Field(ge=1, le=10_000_000)]
+AnswerTokens = Annotated[int, Field(ge=256, le=10_000_000)]
 Count = Annotated[int, Field(ge=1, le=1000)]
 Share = Annotated[int, Field(ge=1, le=100)]
 PoolsTaken = Annotated[int, Field(ge=0, le=100)]

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from shared.catalog.catalog_fields import (
     Amount,
+    AnswerTokens,
     Audience,
     Context,
     Count,
@@ -156,6 +157,9 @@ class ModelSchema(Schema):
     )
     tool_parser: ParserName | None = Field(
         default=None, description="how its workspaces read calls of tools, as vLLM names it"
+    )
+    answer_tokens: AnswerTokens | None = Field(
+        default=None, description="the longest answer of its workspaces, in tokens; at least 256"
     )
     max_nodes: Count | None = Field(
         default=None, description="the most GPU nodes that one workspace of it may take"

@@ -27,6 +27,7 @@ _OF_KAITO = (
     "maxNodes",
     "context",
     "toolParser",
+    "answerTokens",
     "benchmark",
 )
 _OF_ONE_BACKEND = ("endpoint", "servedName", "credential")

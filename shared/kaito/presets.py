@@ -4,7 +4,9 @@ server, how long its context may be, and how many nodes a Workspace of it takes.
 The tables (`tables/*.json`) hold what KAITO's own code answers: node counts are those of its estimator, in
 0.6 the least `resource.count` that its webhook takes. They are looked up and never computed. Source:
 https://github.com/kaito-project/kaito at the tags v0.6.0, v0.8.1, v0.11.0 and v0.12.0. Of the releases
-between them nothing is known.
+between them nothing is known. Which presets are multimodal: `pipelineTag` and `architectures` of KAITO's
+`model_catalog.yaml` (v0.12.0). It says `text-generation` of `mistral-large-3-675b-instruct`, whose page at
+Hugging Face says that it reads pictures: that counts.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from shared.kaito.releases import Release
+from shared.kaito.releases import RELEASES, Release
 
 _TABLES = Path(__file__).parent / "tables"
 
@@ -63,7 +65,7 @@ class Preset:
     """A preset. `served` is what the server calls the model, `id` its name at Hugging Face where it is known,
     `context` the longest context in tokens that its webhook takes, None where it does not look.
     `ready_minutes`: how long KAITO lets it start. `tool_parser`: how the server reads calls of tools, None
-    where it reads none.
+    where it reads none. `multimodal`: whether it takes pictures, sounds or videos.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Preset:
     id: str | None = None
     context: int | None = None
     tool_parser: str | None = None
+    multimodal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,12 @@ def find_preset(release: Release, name: str) -> Preset | None:
     return None if known is None else known.preset(name)
 
 
+def takes_media(name: str) -> bool:
+    """Whether a preset takes pictures, sounds or videos, in any release. What no table has may."""
+    known = [preset for release in RELEASES if (preset := find_preset(release, name)) is not None]
+    return not known or any(preset.multimodal for preset in known)
+
+
 def readiness_time(release: Release, preset: str) -> timedelta:
     """After how long a preset that does not serve never will."""
     found = find_preset(release, preset)
@@ -155,6 +164,7 @@ def _preset(name: str, read: Mapping[str, Any], contexts: int) -> Preset:
         id=read.get("id"),
         context=read.get("context"),
         tool_parser=read["toolParser"],
+        multimodal=read.get("multimodal", False),
     )
 
 

@@ -16,6 +16,10 @@ RELEASES: tuple[Release, ...] = get_args(Release)
 #: The release by which a catalogue is judged that names none.
 DEFAULT_RELEASE: Release = "0.12"
 
+#: The releases whose vLLM (0.9.0, 0.10.1.1) cannot be told from where it may fetch pictures, sounds and
+#: videos: it knows the argument from 0.11.0.
+FETCHES_ALL: frozenset[Release] = frozenset({"0.6", "0.7"})
+
 #: Marks that are no fields of a Workspace.
 SIZE_HAS_DEFAULT = "resource.instanceType has a default"
 INFERENCE_SET = "InferenceSet"

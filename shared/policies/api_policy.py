@@ -13,6 +13,14 @@ from xml.etree.ElementTree import Element, SubElement
 
 from shared.catalog.catalog import Catalog, CatalogModel, EntraTokens
 from shared.names import shared_backend
+from shared.policies.kaito_policy import (
+    has_kaito,
+    leave_busy_model,
+    once_more,
+    refuse_media,
+    set_provider,
+    show_failures,
+)
 from shared.policies.policy_xml import (
     FOUNDRY_AUDIENCE,
     REMAINING,
@@ -38,7 +46,23 @@ MAX_RETRIES = 4
 
 #: The headers and parameters in which clients send credentials, in any of the spellings that API Management
 #: or a provider reads.
-CLIENT_HEADERS = ("api-key", "Ocp-Apim-Subscription-Key", "Authorization", "x-api-key", "Cookie")
+CLIENT_HEADERS = (
+    "api-key",
+    "Ocp-Apim-Subscription-Key",
+    "Authorization",
+    "x-api-key",
+    "Cookie",
+    "api_key",
+    "apikey",
+    "x_api_key",
+    "subscription-key",
+    "Proxy-Authorization",
+    "x-auth-token",
+    "x-access-token",
+    "x-goog-api-key",
+    "x-functions-key",
+    "x-amz-security-token",
+)
 CLIENT_PARAMETERS = ("api-key", "subscription-key")
 
 #: The headers of backends that are removed from every answer.
@@ -69,7 +93,7 @@ def api_policy(catalog: Catalog) -> str:
     set_header(inbound, "Content-Type", "application/json")
     SubElement(inbound, "rewrite-uri", {"template": expression("path"), "copy-unmatched-params": "false"})
     _forward(root, catalog)
-    _finish(section(root, "outbound"))
+    _finish(section(root, "outbound"), with_kaito=has_kaito(catalog))
     _tell_error(section(root, "on-error"))
     return with_digest(root)
 
@@ -133,6 +157,9 @@ def _route(branch: Element, model: CatalogModel, catalog: Catalog) -> None:
     """The backend of the first attempt: the team's own workspace, or the shared one."""
     _open(branch, model)
     set_variable(branch, "retries", str(model.retries))
+    if has_kaito(catalog):
+        set_provider(branch, model, repeats=model.retries == 0)
+    refuse_media(branch, model, catalog)
     _take_tokens(branch, model, catalog)
     shared = branch
     if model.dedicated is not None:
@@ -205,18 +232,33 @@ def _forward(root: Element, catalog: Catalog) -> None:
     }
     attempt = SubElement(backend, "retry", again)
     set_variable(attempt, "attempt", expression("next attempt"))
+    _turn_to_fallbacks(attempt, catalog)
+    _call(once_more(attempt) if has_kaito(catalog) else attempt)
+    if has_kaito(catalog):
+        leave_busy_model(attempt)
+
+
+def _turn_to_fallbacks(attempt: Element, catalog: Catalog) -> None:
+    """In the last attempt the fallback is addressed instead, where the model has one."""
     wanted = {model.fallback for model in catalog.models}
     fallbacks = [model for model in catalog.models if model.name in wanted and model.serves_all]
-    if fallbacks:
-        turn = when(attempt, "the fallback's turn")
-        remove_header(turn, "Authorization")
-        choose = SubElement(turn, "choose")
-        for model in fallbacks:
-            branch = another_when(choose, "variable is", name="fallback-model", value=model.name)
-            _open(branch, model)
-            _address(branch, model)
-        _keep_closed(turn)
-        SubElement(turn, "set-body").text = expression("body")
+    if not fallbacks:
+        return
+    turn = when(attempt, "the fallback's turn")
+    remove_header(turn, "Authorization")
+    choose = SubElement(turn, "choose")
+    for model in fallbacks:
+        branch = another_when(choose, "variable is", name="fallback-model", value=model.name)
+        _open(branch, model)
+        if has_kaito(catalog):
+            set_provider(branch, model, repeats=True)
+        refuse_media(branch, model, catalog)
+        _address(branch, model)
+    _keep_closed(turn)
+    SubElement(turn, "set-body").text = expression("body")
+
+
+def _call(attempt: Element) -> None:
     # Without this an attempt may stay with the member of a pool that has just failed. A product that was
     # written before products said it has no such variable.
     again_set = when(attempt, "variable is set", name="backend")
@@ -224,11 +266,13 @@ def _forward(root: Element, catalog: Catalog) -> None:
     SubElement(attempt, "forward-request", {"buffer-request-body": "true", "buffer-response": "false"})
 
 
-def _finish(outbound: Element) -> None:
+def _finish(outbound: Element, *, with_kaito: bool) -> None:
     for name in BACKEND_HEADERS:
         remove_header(outbound, name)
     for name, value in SECURITY_HEADERS.items():
         set_header(outbound, name, value)
+    if with_kaito:
+        show_failures(outbound)
     wait = when(outbound, "503 without Retry-After")
     set_header(wait, "Retry-After", expression("seconds of the breaker"))
 

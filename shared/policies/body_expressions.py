@@ -10,7 +10,9 @@ from __future__ import annotations
 #: What stands in the variable `scanned-body`: `!` and why the body is refused, or five parts with a space
 #: between them: the positions (in UTF-16 units) between which the name of the model is written, in quotes;
 #: `=` where a name stands there, `,` or `+` where the key must be put in, before other keys or as the only
-#: one; `1` where an object inside the body has a key twice, else `0`; the name, decoded, empty for none.
+#: one; `1` where an object inside the body has a key twice, else `0`; the name, decoded, empty for none. The
+#: first number has a plus sign where a picture, sound or video is named by an address that is not `data:`
+#: (the keys of vLLM's chat_utils.py). `int.Parse` takes the sign, so policies of earlier versions read it.
 #:
 #: States of the loop: 0 a value follows, 1 a key or the end of the object, 2 a key, 3 a colon, 4 a comma or
 #: an end, 5 a value or the end of the list, 6 nothing. Keys are compared by sorting them, because no choice
@@ -40,8 +42,9 @@ SCAN = r"""@{
     if (!same) { return "!The body must be UTF-8."; }
     if (text.Length > 0 && text[0] == '\uFEFF') { return "!The body must have no byte order mark."; }
     int i = 0, n = text.Length, depth = 0, state = 0, start = -1, end = -1;
-    string key = "", model = "", twice = "0";
+    string key = "", last = "", model = "", twice = "0", elsewhere = "";
     var open = new char[65];
+    var media = new bool[65];
     var keys = new List<string>[65];
     while (i < n) {
         var c = text[i];
@@ -94,10 +97,15 @@ SCAN = r"""@{
                     return "!The key must be spelt model, in small letters.";
                 }
                 if (depth == 1) { key = name; }
+                last = name;
+                media[depth] = name == "image_url" || name == "audio_url" || name == "video_url";
                 keys[depth].Add(name);
                 state = 3;
             } else if (state == 0 || state == 5) {
                 if (isModel) { start = i; end = j + 1; model = name; }
+                var isUrl = last == "url" && open[depth - 1] == '{' && media[depth - 1];
+                if (state == 0 && open[depth] == '{' && (media[depth] || isUrl)
+                    && string.CompareOrdinal(text, i + 1, "data:", 0, 5) != 0) { elsewhere = "+"; }
                 state = 4;
             } else { return "!The body is not valid JSON."; }
             i = j + 1;
@@ -167,7 +175,7 @@ SCAN = r"""@{
         end = start;
         put = keys[1].Count == 0 ? "+" : ",";
     }
-    return start + " " + end + " " + put + " " + twice + " " + model;
+    return elsewhere + start + " " + end + " " + put + " " + twice + " " + model;
 }"""
 
 #: The request's body as it came, with the name under which the backend knows the model.
@@ -177,4 +185,44 @@ BODY = r"""@{
     var name = "\"" + (string)context.Variables["served-model"] + "\"";
     if (found[2] != "=") { name = "\"model\":" + name + (found[2] == "," ? "," : ""); }
     return text.Substring(0, int.Parse(found[0])) + name + text.Substring(int.Parse(found[1]));
+}"""
+
+#: What a model server of KAITO's refused, as the client is shown it. Where a call does not fit its schema,
+#: vLLM repeats all of the call, twice, and names files of the server: then the first fault is told, with its
+#: place in the call. A short answer without these stays as it came.
+REFUSAL = r"""@{
+    var text = context.Response.Body.As<string>(preserveContent: true) ?? "";
+    var keys = new[] { "\"message\":", "\"param\":" };
+    var told = new[] { "\"\"", "null" };
+    for (int k = 0; k < 2; k++) {
+        var at = text.IndexOf(keys[k], StringComparison.Ordinal);
+        var i = at < 0 ? text.Length : at + keys[k].Length;
+        while (i < text.Length && text[i] == ' ') { i++; }
+        var j = i + 1;
+        while (j < text.Length && text[j] != '"') { j += text[j] == '\\' ? 2 : 1; }
+        if (j < text.Length && text[i] == '"' && (k == 0 || j <= i + 100)) {
+            told[k] = text.Substring(i, j - i + 1);
+        }
+    }
+    var message = JsonConvert.DeserializeObject<string>(told[0]);
+    var file = message.IndexOf("File \"", StringComparison.Ordinal);
+    var loc = message.IndexOf("'loc': (", StringComparison.Ordinal);
+    var msg = message.IndexOf("'msg': ", StringComparison.Ordinal);
+    var inside = message.IndexOf("-packages/", StringComparison.Ordinal);
+    if (text.Length <= 2000 && message != "" && file < 0 && loc < 0 && inside < 0
+        && text.StartsWith("{\"error\":", StringComparison.Ordinal)) { return text; }
+    if (file >= 0) { message = message.Substring(0, file).Trim(' ', '\n'); }
+    if (loc >= 0 && loc + 8 <= msg && msg + 8 < message.Length) {
+        var place = message.Substring(loc + 8, msg - loc - 8).Replace("'", "").TrimEnd(' ', ',', ')');
+        var end = message.IndexOf(message[msg + 7] + ", '", msg + 8, StringComparison.Ordinal);
+        if (end < 0) { end = message.Length; }
+        message = message.Substring(msg + 8, Math.Min(end - msg - 8, 300)) + " (" + place + ")";
+    }
+    if (message == "" || message.IndexOf("-packages/", StringComparison.Ordinal) >= 0) {
+        message = "The model server refused the call.";
+    }
+    if (message.Length > 500) { message = message.Substring(0, 500) + "..."; }
+    return "{\"error\": {\"message\": " + JsonConvert.SerializeObject(message)
+        + ", \"type\": \"invalid_request_error\", \"param\": " + told[1]
+        + ", \"code\": \"bad_request\"}}";
 }"""

@@ -7,7 +7,7 @@ it stands in variables before.
 
 from __future__ import annotations
 
-from shared.policies.body_expressions import BODY, SCAN
+from shared.policies.body_expressions import BODY, REFUSAL, SCAN
 
 EXPRESSIONS = {
     "scanned body": SCAN,
@@ -48,6 +48,27 @@ EXPRESSIONS = {
     ' && (int)context.Variables["attempt"] < (int)context.Variables["attempts"])',
     "the fallback's turn": '@(context.Variables.ContainsKey("fallback-model")'
     ' && (int)context.Variables["attempt"] == (int)context.Variables["attempts"])',
+    # Servers of KAITO's. Without the variable no backend was chosen, as for a kept answer.
+    "names media elsewhere": "@(((string)context.Variables[\"scanned-body\"])[0] == '+')",
+    "KAITO is loading": '@(context.Variables.GetValueOrDefault<string>("kaito", "no") == "yes"'
+    ' && context.Response != null && context.Response.StatusCode == 501)',
+    "KAITO refused": '@(context.Variables.GetValueOrDefault<string>("kaito", "no") == "yes"'
+    ' && context.Response != null'
+    ' && (context.Response.StatusCode == 400 || context.Response.StatusCode == 422))',
+    # vLLM closes connections without saying so. A call that waited in vain is not sent again.
+    "a repeat": '@((string)context.Variables["repeats"] == "yes" && (context.Response == null'
+    ' ? context.LastError == null || context.LastError.Reason != "Timeout"'
+    ' : context.Response.StatusCode == 503))',
+    "a second call": '@((int)context.Variables["calls"] == 1)',
+    "next call": '@((int)context.Variables["calls"] + 1)',
+    # KAITO's own 429 says nothing of when to come back: it is no use to ask again at once.
+    "KAITO is busy": '@((string)context.Variables["kaito"] == "yes" && context.Response != null'
+    ' && context.Response.StatusCode == 429'
+    ' && context.Response.Headers.GetValueOrDefault("Retry-After", "") == ""'
+    ' && (int)context.Variables["attempt"] < (int)context.Variables["attempts"])',
+    "the attempt before the fallback": '@((int)context.Variables["attempts"]'
+    ' - (context.Variables.ContainsKey("fallback-model") ? 1 : 0))',
+    "shown refusal": REFUSAL,
     # An exhausted pool answers 503 and does not say when to come back.
     "503 without Retry-After": "@(context.Response != null && context.Response.StatusCode == 503"
     ' && context.Response.Headers.GetValueOrDefault("Retry-After", "") == "")',

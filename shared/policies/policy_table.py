@@ -71,5 +71,6 @@ TABLE: dict[str, Allowed] = {
     "set-query-parameter": Allowed(frozenset({"inbound", "backend"})),
     "set-status": Allowed(_ANYWHERE),
     "set-variable": Allowed(_ANYWHERE),
+    "trace": Allowed(_ANYWHERE),
     "validate-azure-ad-token": Allowed(key="entraTokens"),
 }

@@ -104,7 +104,8 @@ class Fragment:
 @dataclass(frozen=True, slots=True)
 class ActualBackend:
     """A backend as lists show it: without its credential, which the marker's digest stands for. A pool's
-    `members` are sorted.
+    `members` are sorted. `counts_429`: whether its breaker takes a 429 for a failure, None where that was not
+    looked at.
     """
 
     name: str
@@ -113,9 +114,12 @@ class ActualBackend:
     marker: Marker | None
     breaker: Breaker | None = None
     members: tuple[PoolMember, ...] = ()
+    counts_429: bool | None = None
 
     def equivalent_to(self, desired: Backend) -> bool:
         """Whether it is as desired, and was not changed since."""
+        if self.breaker is not None and self.counts_429 not in (None, desired.counts_429):
+            return False
         shown = (self.url, self.breaker, self.members) == (desired.url, desired.breaker, desired.members)
         return shown and self.marker is not None and self.marker.digest == desired.digest
 

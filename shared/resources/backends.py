@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Container, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shared.catalog.catalog import Breaker, Catalog, CatalogModel, Member
@@ -59,23 +59,32 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """An APIM backend: one OpenAI-compatible base URL, or with `members` a pool, which has no URL."""
+    """An APIM backend: one OpenAI-compatible base URL, or with `members` a pool, which has no URL.
+    `counts_429`: whether its breaker takes a 429 for a failure; backends are compared by their digests, which
+    say so.
+    """
 
     name: str
     url: str = ""
     breaker: Breaker | None = None
     credential: Credential | None = None
     members: tuple[PoolMember, ...] = ()
+    counts_429: bool = field(default=True, compare=False)
 
     @property
     def hashed(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "url": self.url,
-            "breaker": None if self.breaker is None else _hashed(self.breaker),
+            "breaker": None if self.breaker is None else self._hashed_breaker(self.breaker),
             "credential": None if self.credential is None else self.credential.hashed,
             "members": [each.hashed for each in self.members],
         }
+
+    def _hashed_breaker(self, breaker: Breaker) -> dict[str, Any]:
+        """Earlier versions counted 429 everywhere: a breaker that does so has the digest that it had."""
+        found = {"failures": breaker.failures, "interval": breaker.interval, "trip": breaker.trip}
+        return found if self.counts_429 else {**found, "counts_429": False}
 
     @property
     def digest(self) -> str:
@@ -154,22 +163,20 @@ def senders(backends: Iterable[Backend], secrets: Container[str]) -> Iterator[Ba
     )
 
 
-def _hashed(breaker: Breaker) -> dict[str, Any]:
-    return {"failures": breaker.failures, "interval": breaker.interval, "trip": breaker.trip}
-
-
 def _is_pool(model: CatalogModel) -> bool:
     return any(member.name for member in model.members)
 
 
 def _singles(model: CatalogModel, cluster: Cluster | None) -> Iterator[Backend]:
+    # KAITO answers 429 as soon as more calls wait than a server works on: it is busy, and does not fail.
+    counts = model.provider != "kaito"
     for member in model.members:
         secret = None if member.credential is None else Credential(credential(member.credential))
-        yield Backend(member_backend(model.name, member.name), member.endpoint, model.breaker, secret)
+        name = member_backend(model.name, member.name)
+        yield Backend(name, member.endpoint, model.breaker, secret, counts_429=counts)
     if model.shared is not None and not model.members and cluster is not None:
-        yield Backend(
-            shared_backend(model.name), workspace_url(cluster, CATALOG_TEAM, model.name), model.breaker
-        )
+        url = workspace_url(cluster, CATALOG_TEAM, model.name)
+        yield Backend(shared_backend(model.name), url, model.breaker, counts_429=counts)
 
 
 def _pool(model: CatalogModel) -> Backend:

@@ -11,6 +11,10 @@ one wins (`presets/workspace/inference/vllm/inference_api.py`, the same in 0.6 t
   (seen with KAITO 0.12); written `false` it is on as well, and two of them end the server. So there is at
   most one, where it cannot be avoided: without `--enable-auto-tool-choice` a parser is ignored, and KAITO
   gives that switch to presets with a parser of its own only.
+- `override-generation-config` bounds every answer, and is what a call gets that names no bound. A client that
+  leaves a stream does not stop it: the server writes on to the last token.
+- A server of a multimodal model fetches whatever address a call names. An empty list of domains allows all,
+  so the list has one that cannot exist.
 
 The ConfigMap is named by the hash of its content and cannot be changed: another content is another name,
 which restarts the workload, while an edited one is in force after the next crash.
@@ -20,19 +24,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from shared.catalog.catalog import CatalogModel
-from shared.kaito.presets import find_preset
-from shared.kaito.releases import Release
+from shared.kaito.presets import find_preset, takes_media
+from shared.kaito.releases import FETCHES_ALL, Release
 
 #: The key of the ConfigMap that KAITO mounts as a file.
 FILE = "inference_config.yaml"
 #: Annotations of a Workspace: what the catalogue asked for when it was written, as JSON, and the
 #: configuration that it was given then.
 ASKED, WRITTEN = "mergekey.dev/asked", "mergekey.dev/config"
+#: RFC 6761: no name below `invalid` ever exists.
+_NOWHERE = "none.invalid"
 #: vLLM 0.9.0 takes no positional model, so its `True` would end the server.
 _NO_SWITCHES: frozenset[Release] = frozenset({"0.6"})
 
@@ -101,14 +107,15 @@ class InferenceConfig:
 
 def inference_config(model: CatalogModel, release: Release) -> InferenceConfig | None:
     """The configuration of a model's Workspaces in this release; None where the catalogue asks for none."""
+    if not model.is_configured:
+        return None
     asked = {
+        "answerTokens": model.answer_tokens,
         "context": model.context,
         "servedName": model.name if model.name_is_written else None,
         "toolParser": model.tool_parser,
     }
     said = {name: value for name, value in asked.items() if value is not None}
-    if not said:
-        return None
     lines = [f"  {key}: {value}" for key, value in _arguments(model, release)]
     return InferenceConfig(
         json.dumps(said, sort_keys=True, separators=(",", ":")), "\n".join(["vllm:", *lines, ""])
@@ -125,7 +132,14 @@ def _arguments(model: CatalogModel, release: Release) -> list[tuple[str, str]]:
         found.append(("tool-call-parser", json.dumps(model.tool_parser)))
         if needs_switch(model, release) and release not in _NO_SWITCHES:
             found.append(("enable-auto-tool-choice", "true"))
-    return found
+    return [*found, *_bounds(model, release)]
+
+
+def _bounds(model: CatalogModel, release: Release) -> Iterator[tuple[str, str]]:
+    if model.answer_tokens is not None:
+        yield "override-generation-config", f"'{json.dumps({'max_new_tokens': model.answer_tokens})}'"
+    if model.preset is not None and takes_media(model.preset) and release not in FETCHES_ALL:
+        yield "allowed-media-domains", _NOWHERE
 
 
 def needs_switch(model: CatalogModel, release: Release) -> bool:

@@ -29,8 +29,11 @@ DIFFERENCES = (
         "exact, and those of one gateway."
     ),
     "Tokens of a stream are guessed from the texts: four characters each.",
-    "Whether `retry` sees a backend that does not answer as `context.Response == null` is not documented; "
-    "here it does. A circuit breaker counts it where its rule names the reason.",
+    (
+        "Whether `retry` sees a backend that does not answer as `context.Response == null` is not "
+        "documented; here it does, and `context.LastError` has the reason. A circuit breaker counts it where "
+        "its rule names the reason."
+    ),
     (
         "A breaker whose time is over lets all calls through again. When all backends have tripped, the body "
         "of the 503 is the stand-in's own; an option makes it an error."

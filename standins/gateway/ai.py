@@ -167,6 +167,6 @@ async def _ask(
         if authorization is not None:
             headers["Authorization"] = authorization
         answer = await gateway.call(target, "POST", route, (headers, json.dumps(body).encode()))
-        if answer is not None and answer.status == 200:
+        if answer.status == 200:
             return json.loads(await answer.read())
     raise Failure(500, "Internal server error")

@@ -17,6 +17,7 @@ _SPACE = re.compile(r"[ \t\n\r]*")
 _STRING = re.compile(r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"')
 _WORD = re.compile(r"true|false|null|-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _DEEPEST = 64
+_MEDIA = ("image_url", "audio_url", "video_url")
 
 
 class _Refused(Exception):
@@ -75,7 +76,10 @@ class _Scan:
     keys: list[list[str]] = field(default_factory=list)
     top: int = 0  # keys at the top level
     key: str = ""
+    last: str = ""  # the key that was read last, at any level
     model: str = ""
+    media: list[bool] = field(default_factory=list)  # whether the last key of each level is one of _MEDIA
+    elsewhere: str = ""
     span: tuple[int, int] | None = None
     twice: str = "0"
 
@@ -87,7 +91,8 @@ class _Scan:
         if self.state != 6:
             raise _Refused(_NO_JSON)
         start, end, put = self._place()
-        return f"{_units(self.text[:start])} {_units(self.text[:end])} {put} {self.twice} {self.model}"
+        span = f"{self.elsewhere}{_units(self.text[:start])} {_units(self.text[:end])}"
+        return f"{span} {put} {self.twice} {self.model}"
 
     def _place(self) -> tuple[int, int, str]:
         if self.span is not None:
@@ -130,6 +135,8 @@ class _Scan:
         elif self.state in (0, 5):
             if len(self.open) == 1 and self.key == "model":
                 self.span, self.model = found.span(), json.loads(found[0])
+            if self._is_address() and not found[0].startswith('"data:'):
+                self.elsewhere = "+"
             self.state = 4
         else:
             raise _Refused(_NO_JSON)
@@ -143,20 +150,32 @@ class _Scan:
             if name != "model" and name.lower() == "model":
                 raise _Refused("The key must be spelt model, in small letters.")
             self.key, self.top = name, self.top + 1
+        self.last, self.media[-1] = name, name in _MEDIA
         self.keys[-1].append(name)
         self.state = 3
+
+    def _is_address(self) -> bool:
+        """Whether the text that is read is the address of a medium: the value of its key, or of `url` in the
+        object there.
+        """
+        if self.state != 0 or self.open[-1] != "{":
+            return False
+        is_inside = len(self.open) > 1 and self.open[-2] == "{" and self.media[-2]
+        return self.media[-1] or (self.last == "url" and is_inside)
 
     def _begin(self, c: str) -> None:
         if len(self.open) == _DEEPEST:
             raise _Refused("The body is more than 64 levels deep.")
         self.open.append(c)
         self.keys.append([])
+        self.media.append(False)
         self.state, self.at = (1 if c == "{" else 5), self.at + 1
 
     def _close(self, c: str) -> None:
         if self.open.pop() != ("{" if c == "}" else "["):
             raise _Refused(_NO_JSON)
         keys = self.keys.pop()
+        self.media.pop()
         if len(keys) != len(set(keys)):
             if not self.open:
                 raise _Refused("A key stands twice at the top level.")
@@ -210,8 +229,9 @@ SCAN = r"""@{
     if (!same) { return "!The body must be UTF-8."; }
     if (text.Length > 0 && text[0] == '\uFEFF') { return "!The body must have no byte order mark."; }
     int i = 0, n = text.Length, depth = 0, state = 0, start = -1, end = -1;
-    string key = "", model = "", twice = "0";
+    string key = "", last = "", model = "", twice = "0", elsewhere = "";
     var open = new char[65];
+    var media = new bool[65];
     var keys = new List<string>[65];
     while (i < n) {
         var c = text[i];
@@ -264,10 +284,15 @@ SCAN = r"""@{
                     return "!The key must be spelt model, in small letters.";
                 }
                 if (depth == 1) { key = name; }
+                last = name;
+                media[depth] = name == "image_url" || name == "audio_url" || name == "video_url";
                 keys[depth].Add(name);
                 state = 3;
             } else if (state == 0 || state == 5) {
                 if (isModel) { start = i; end = j + 1; model = name; }
+                var isUrl = last == "url" && open[depth - 1] == '{' && media[depth - 1];
+                if (state == 0 && open[depth] == '{' && (media[depth] || isUrl)
+                    && string.CompareOrdinal(text, i + 1, "data:", 0, 5) != 0) { elsewhere = "+"; }
                 state = 4;
             } else { return "!The body is not valid JSON."; }
             i = j + 1;
@@ -337,7 +362,7 @@ SCAN = r"""@{
         end = start;
         put = keys[1].Count == 0 ? "+" : ",";
     }
-    return start + " " + end + " " + put + " " + twice + " " + model;
+    return elsewhere + start + " " + end + " " + put + " " + twice + " " + model;
 }"""
 
 BODY = r"""@{

@@ -8,9 +8,9 @@ from standins.gateway.ai import content_safety, emit_metric, semantic_lookup, se
 from standins.gateway.context import Context, Policy, Step
 from standins.gateway.cross_origin import cors
 from standins.gateway.document import SECTIONS, Node, base, parse
-from standins.gateway.exchange import NotKnown, Response, Returned
+from standins.gateway.exchange import NoAnswer, NotKnown, Response, Returned
 from standins.gateway.expressions import value_of
-from standins.gateway.forwarding import NoAnswer, forward_request
+from standins.gateway.forwarding import forward_request
 from standins.gateway.limits import rate_limit, token_limit
 from standins.gateway.message import (
     rewrite,
@@ -22,6 +22,7 @@ from standins.gateway.message import (
     set_variable,
 )
 from standins.gateway.tokens import managed_identity, validate_token
+from standins.gateway.tracing import trace
 
 
 def compile_policy(xml: str) -> Policy:
@@ -127,6 +128,7 @@ def _retry(node: Node) -> Step:
                 await run(todo, context)
             except NoAnswer as error:  # the condition sees that there is no response
                 context.response, failure = None, error
+                context.last_error = error
             if number == count or not again(context):
                 break
         if failure is not None:
@@ -157,5 +159,6 @@ _ELEMENTS: Mapping[str, Callable[[Node], Step]] = {
     "set-query-parameter": set_query,
     "set-status": set_status,
     "set-variable": set_variable,
+    "trace": trace,
     "validate-azure-ad-token": validate_token,
 }

@@ -44,8 +44,8 @@ class Gateway(Protocol):
 
     async def call(
         self, target: Target, method: str, route: str, sent: tuple[CIMultiDict[str], bytes]
-    ) -> aiohttp.ClientResponse | None:
-        """Ask a backend; None when it does not answer."""
+    ) -> aiohttp.ClientResponse:
+        """Ask a backend. Raises NoAnswer, with the reason, when it does not answer."""
 
     async def token(self, resource: str) -> str:
         """A token of the gateway's own identity."""
@@ -92,6 +92,8 @@ class Context:
     last_error: Failure | None = None
     #: Backends that were asked, with what they answered (0: nothing), in order.
     asked: list[tuple[str, int]] = field(default_factory=list)
+    #: What policies wrote into the log.
+    traces: list[Json] = field(default_factory=list)
     usage: Usage | None = None
     cached: bool = False
     #: What must be done once per call, and was.

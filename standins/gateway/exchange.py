@@ -28,10 +28,16 @@ class Failure(Exception):
     status: int
     message: str
     headers: Mapping[str, str] = field(default_factory=dict)
+    #: The service's word for it, as far as the stand-in has one.
+    reason: str = ""
 
     def answer(self) -> Response:
         body = json.dumps({"statusCode": self.status, "message": self.message}).encode()
         return Response(self.status, CIMultiDict({"Content-Type": "application/json", **self.headers}), body)
+
+
+class NoAnswer(Failure):
+    """The backend did not answer."""
 
 
 @dataclass

@@ -17,6 +17,7 @@ from typing import Any
 from standins.gateway.body_scan import BODY, SCAN, body, header, scanned_body
 from standins.gateway.context import Context
 from standins.gateway.exchange import NotKnown
+from standins.gateway.refusals import REFUSAL, shown_refusal
 
 Value = Callable[[Context], Any]
 
@@ -86,6 +87,31 @@ def _header_of_error(context: Context, name: str) -> str:
 def _is_503_without_a_time(context: Context) -> bool:
     answer = context.response
     return answer is not None and answer.status == 503 and not _header_of_error(context, "Retry-After")
+
+
+def _is_kaitos(context: Context, *statuses: int) -> bool:
+    answer = context.response
+    return context.variables.get("kaito", "no") == "yes" and answer is not None and answer.status in statuses
+
+
+def _repeats(context: Context) -> bool:
+    if context.variables["repeats"] != "yes":
+        return False
+    if context.response is None:
+        return context.last_error is None or context.last_error.reason != "Timeout"
+    return context.response.status == 503
+
+
+def _is_busy(context: Context) -> bool:
+    answer = context.response
+    says_no_time = (
+        answer is not None and answer.status == 429 and not _header_of_error(context, "Retry-After")
+    )
+    return (
+        context.variables["kaito"] == "yes"
+        and says_no_time
+        and context.variables["attempt"] < context.variables["attempts"]
+    )
 
 
 _PHRASES = {"401": "Unauthorized", "403": "Forbidden", "404": "Not Found", "429": "Too Many Requests"}
@@ -192,6 +218,51 @@ EXPRESSIONS: Mapping[str, tuple[str, Callable[..., Any]]] = {
         ),
         _fallbacks_turn,
     ),
+    "names media elsewhere": (
+        "@(((string)context.Variables[\"scanned-body\"])[0] == '+')",
+        lambda context: context.variables["scanned-body"][0] == "+",
+    ),
+    "KAITO is loading": (
+        (
+            '@(context.Variables.GetValueOrDefault<string>("kaito", "no") == "yes"'
+            " && context.Response != null && context.Response.StatusCode == 501)"
+        ),
+        lambda context: _is_kaitos(context, 501),
+    ),
+    "KAITO refused": (
+        (
+            '@(context.Variables.GetValueOrDefault<string>("kaito", "no") == "yes"'
+            " && context.Response != null"
+            " && (context.Response.StatusCode == 400 || context.Response.StatusCode == 422))"
+        ),
+        lambda context: _is_kaitos(context, 400, 422),
+    ),
+    "a repeat": (
+        '@((string)context.Variables["repeats"] == "yes" && (context.Response == null'
+        ' ? context.LastError == null || context.LastError.Reason != "Timeout"'
+        " : context.Response.StatusCode == 503))",
+        _repeats,
+    ),
+    "a second call": (
+        '@((int)context.Variables["calls"] == 1)',
+        lambda context: context.variables["calls"] == 1,
+    ),
+    "next call": (
+        '@((int)context.Variables["calls"] + 1)',
+        lambda context: context.variables["calls"] + 1,
+    ),
+    "KAITO is busy": (
+        '@((string)context.Variables["kaito"] == "yes" && context.Response != null'
+        " && context.Response.StatusCode == 429"
+        ' && context.Response.Headers.GetValueOrDefault("Retry-After", "") == ""'
+        ' && (int)context.Variables["attempt"] < (int)context.Variables["attempts"])',
+        _is_busy,
+    ),
+    "the attempt before the fallback": (
+        '@((int)context.Variables["attempts"] - (context.Variables.ContainsKey("fallback-model") ? 1 : 0))',
+        lambda context: context.variables["attempts"] - ("fallback-model" in context.variables),
+    ),
+    "shown refusal": (REFUSAL, shown_refusal),
     "503 without Retry-After": (
         "@(context.Response != null && context.Response.StatusCode == 503"
         ' && context.Response.Headers.GetValueOrDefault("Retry-After", "") == "")',

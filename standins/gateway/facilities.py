@@ -20,7 +20,7 @@ from standins.gateway.cache import SemanticCache
 from standins.gateway.compiler import compile_fragment, compile_policy
 from standins.gateway.context import Policy, Step
 from standins.gateway.counters import Counters
-from standins.gateway.exchange import Failure
+from standins.gateway.exchange import Failure, NoAnswer
 from standins.identity import IDENTITY_HEADER
 from standins.resource_manager.arm import SERVER as RESOURCE_MANAGER
 from standins.resource_manager.state import State
@@ -93,13 +93,13 @@ class Facilities:
 
     async def call(
         self, target: Target, method: str, route: str, sent: tuple[CIMultiDict[str], bytes]
-    ) -> aiohttp.ClientResponse | None:
-        """Ask a backend; None when it does not answer. Its host is looked up among the options and the
-        stand-ins; by default it is a model server.
+    ) -> aiohttp.ClientResponse:
+        """Ask a backend. Its host is looked up among the options and the stand-ins; by default it is a model
+        server. Raises NoAnswer when it does not answer.
         """
         base = self.options["hosts"].get(target.host) or self._stands_for(target.host)
         if base is None:
-            return None
+            raise _no_answer("BackendConnectionFailure")
         headers, body = sent
         headers["Host"] = target.host
         url = URL(f"{base.rstrip('/')}{target.path}{route}", encoded=True)
@@ -120,7 +120,7 @@ class Facilities:
                 f"{target.name} did not answer in {self.world.clock.now() - started:.1f} s: "
                 f"{type(error).__name__}",
             )
-            return None
+            raise _no_answer(reason) from error
         finally:
             self.backends.note(target, status, retry_after, reason)
 
@@ -160,3 +160,7 @@ class Facilities:
     def _open(self) -> aiohttp.ClientSession:
         assert self._session is not None, "the server runs"
         return self._session
+
+
+def _no_answer(reason: str) -> NoAnswer:
+    return NoAnswer(500, "Internal server error", reason=reason)

@@ -13,7 +13,7 @@ from yarl import URL
 from standins.gateway.backends import Target
 from standins.gateway.context import Context, Step, Usage
 from standins.gateway.document import Node
-from standins.gateway.exchange import Failure, Response
+from standins.gateway.exchange import Failure, NoAnswer, Response
 
 #: Headers that belong to a connection, not to a message.
 _OF_THE_CONNECTION = (
@@ -27,10 +27,6 @@ _OF_THE_CONNECTION = (
 )
 #: What a token of a stream is: about so many characters.
 _CHARACTERS = 4
-
-
-class NoAnswer(Failure):
-    """The backend did not answer."""
 
 
 def forward_request(node: Node) -> Step:
@@ -73,12 +69,13 @@ async def _ask(context: Context, target: Target) -> Response:
     query = (
         f"?{URL.build(query=request.query).raw_query_string}" if context.keeps_query and request.query else ""
     )
-    answer = await context.gateway.call(
-        target, request.method, context.route + query, (headers, request.body)
-    )
-    if answer is None:
+    try:
+        answer = await context.gateway.call(
+            target, request.method, context.route + query, (headers, request.body)
+        )
+    except NoAnswer:
         context.asked.append((target.name, 0))
-        raise NoAnswer(500, "Internal server error")
+        raise
     context.asked.append((target.name, answer.status))
     if answer.content_type == "text/event-stream":
         return Response(answer.status, _kept(answer), chunks=_stream(context, answer))

@@ -83,7 +83,9 @@ def set_body(node: Node) -> Step:
     value = value_of(node.text)
 
     async def change(context: Context) -> None:
-        body = str(value(context)).encode()
+        # .NET writes half a character as the sign for an unreadable one.
+        whole = str(value(context)).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        body = whole.encode()
         if node.place in _OF_THE_REQUEST:
             context.request.body = body
         else:

@@ -76,6 +76,8 @@ class Server:
         ):
             line[name] = row and row["name"]
         line |= {"status": answer.status, "backends": context.asked, "cached": context.cached}
+        if context.traces:
+            line["traces"] = context.traces
         if context.usage is not None:
             line |= {"prompt": context.usage.prompt, "completion": context.usage.completion}
         return line

@@ -14,6 +14,7 @@ from aiohttp.typedefs import Middleware
 from standins.http import Handler
 from standins.identity import InvalidToken, principal, verify
 from standins.models.openai import error
+from standins.models.vllm.server import place_of
 from standins.world import Options, World
 
 #: Client id of the identity whose tokens Azure's hosts take: the gateway's.
@@ -33,6 +34,7 @@ class Callers:
         self._options = options
         self._findings: list[dict[str, str]] = []
         self._served: Counter[str] = Counter()
+        self._unread: Counter[str] = Counter()
 
     def guard(self) -> Middleware:
         @web.middleware
@@ -40,8 +42,9 @@ class Callers:
             base = f"{request.host}/{request.match_info.get('base', '')}".rstrip("/")
             if found := self._intruder(request):
                 self._findings.append({"server": base, "what": found})
-                self._world.loud("models", f"500 {base}: {found}")
-                return error(500, "finding", found)
+                self._world.loud("models", f"finding at {base}: {found}")
+                if place_of(self._options, request) is None:
+                    return error(500, "finding", found)
             if (refused := self._unknown(request)) is not None:
                 return refused
             self._served[base] += 1
@@ -50,11 +53,20 @@ class Callers:
         return check
 
     def report(self) -> dict[str, Any]:
-        return {"findings": list(self._findings), "served": dict(self._served)}
+        return {
+            "findings": list(self._findings),
+            "served": dict(self._served),
+            "unread": dict(self._unread),
+        }
 
     def forget(self) -> None:
         self._findings.clear()
         self._served.clear()
+        self._unread.clear()
+
+    def left(self, host: str) -> None:
+        """An event of a stream was written for a client that is no longer there."""
+        self._unread[host] += 1
 
     def _intruder(self, request: web.Request) -> str | None:
         """What the call must not carry."""

@@ -154,8 +154,8 @@ REFUSED: dict[str, tuple[str, ...]] = {
     ),
     "models": (
         (
-            "Everything of the OpenAI protocol but chat completions, embeddings and the list of models; "
-            "tools and images."
+            "Of servers that are not KAITO's: everything of the OpenAI protocol but chat completions, "
+            "embeddings and the list of models; tools and images."
         ),
     ),
     "identity": ("Sign-in of people, other grants than client credentials, Microsoft Graph.",),

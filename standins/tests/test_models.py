@@ -26,7 +26,7 @@ def prepared(standins: StandIns) -> Iterator[None]:
         "models", credentials={KEYED: "secret-of-the-platform"}, serves={f"{OPEN}/v1": ["m"]}
     )
     yield
-    standins.control.set_options("models", credentials={}, serves={})
+    standins.control.set_options("models", credentials={}, serves={}, servers={}, chunk_seconds=0.0)
     standins.control.forget_report("models")
 
 
@@ -104,7 +104,7 @@ async def test_each_server_knows_its_caller(standins: StandIns, http: httpx.Asyn
     for key, status in (("secret-of-the-platform", 200), ("another", 401)):
         assert (await post(http, KEYED, Authorization=f"Bearer {key}")).status_code == status
     report = standins.control.report("models")
-    assert report == {"findings": [], "served": {f"{AZURE}/openai/v1": 1, f"{KEYED}/v1": 1}}
+    assert report == {"findings": [], "served": {f"{AZURE}/openai/v1": 1, f"{KEYED}/v1": 1}, "unread": {}}
 
 
 @pytest.mark.parametrize(

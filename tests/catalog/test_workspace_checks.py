@@ -158,9 +158,18 @@ def test_a_bound_of_nodes_needs_to_know_how_many_a_workspace_takes() -> None:
 def test_keys_of_workspaces_are_for_kaito_models_only() -> None:
     text = (
         "models: [{name: m, provider: foundry, endpoint: https://a.example/v1, context: 8192, toolParser: x, "
-        "benchmark: false}]"
+        "answerTokens: 256, benchmark: false}]"
     )
-    assert _reasons(read_catalog("model_catalog.yaml", text.encode())) == ["NotAllowed"] * 3
+    assert _reasons(read_catalog("model_catalog.yaml", text.encode())) == ["NotAllowed"] * 4
+
+
+@pytest.mark.parametrize(("tokens", "count"), [(255, 1), (256, 0), (4096, 0)])
+def test_an_answer_is_as_long_as_kaitos_benchmark_asks_for(tokens: int, count: int) -> None:
+    text = (
+        f"models: [{{name: m, provider: kaito, preset: phi-4, answerTokens: {tokens}, "
+        "shared: {instanceType: Standard_NC24ads_A100_v4}}]"
+    )
+    assert len(read_catalog("model_catalog.yaml", text.encode()).problems) == count
 
 
 def test_nodes_and_their_price_are_multiplied() -> None:

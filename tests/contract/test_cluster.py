@@ -15,6 +15,8 @@ import pytest
 import pytest_asyncio
 
 from shared.errors import AccessDenied, Busy, KindNotServed, Rejected, Unavailable
+from shared.gateway_api.causes import judge_route
+from shared.gateway_api.controllers import controller_of
 from shared.kaito.causes import judge
 from shared.kaito.releases import RELEASES
 from shared.marker import Marker
@@ -23,7 +25,15 @@ from shared.resources.actual import ConfigMap, Limit, Namespace, Workspace
 from shared.resources.desired import DesiredWorkspaces, compile_workspaces
 from shared.resources.inference_config import Configuration, configuration_of
 from shared.resources.served_kinds import NEEDED
-from shared.resources.workspaces import GPUS, Manifest, namespace_manifest, quota_manifest, spec_matches
+from shared.resources.workspaces import (
+    GPUS,
+    MANAGED_BY,
+    MANAGER,
+    Manifest,
+    namespace_manifest,
+    quota_manifest,
+    spec_matches,
+)
 from tests.contract.conftest import BOTH, REAL_SERVER
 from tests.contract.sides import Definitions, Watch
 from tests.contract.targets import unique
@@ -380,6 +390,24 @@ async def test_an_annotation_of_a_route_stays_when_the_route_is_applied(
 @pytest.mark.parametrize("side", BOTH)
 async def test_a_gateway_that_is_not_there_is_none(cluster: Cluster) -> None:
     assert await cluster.gateway("gateway-system/none") is None
+
+
+@pytest.mark.parametrize("side", BOTH)
+async def test_a_controller_takes_a_route_that_names_its_gateway(
+    cluster: Cluster, home: str, clock: Watch
+) -> None:
+    facts = FakeApp().platform.cluster
+    assert facts is not None
+    seen = await cluster.gateway(facts.gateway)
+    assert seen is not None
+    clock.advance(timedelta(minutes=20))
+    [route] = await cluster.routes(home)
+    verdict = judge_route(route.parents, route.generation, seen.name, timedelta(minutes=1), seen)
+    assert (verdict.cause.reason, controller_of(seen, route.parents)) == ("Ready", "istio")
+    assert [(each.allowed, each.selector) for each in seen.listeners] == [
+        ("Selector", {"matchLabels": {MANAGED_BY: MANAGER}})
+    ]
+    assert seen.addresses
 
 
 async def test_another_spec_of_a_route_is_another_generation(cluster: Cluster, team: str, home: str) -> None:

@@ -406,13 +406,15 @@ async def test_a_pool_and_a_breaker_are_listed_as_they_were_written(gateway: Gat
     prefix = f"team-{team}--"
     one = Backend(f"{prefix}one", "https://one/v1", Breaker(5, 90, 3600))
     other = Backend(f"{prefix}other", "https://other/v1")
+    busy = Backend(f"{prefix}busy", "https://busy/v1", Breaker(5, 90, 3600), counts_429=False)
     pool = Backend(f"{prefix}pool", members=(PoolMember(one.name, 90, 1), PoolMember(other.name, 100, 2)))
     with pytest.raises(Rejected):
         await gateway.put_backend(pool, _marker(team), None)
-    for backend in (one, other, pool):
+    for backend in (one, other, busy, pool):
         await gateway.put_backend(backend, _marker(team), None)
     found = {each.name: each for each in await gateway.backends(prefix)}
-    assert all(found[backend.name].equivalent_to(backend) for backend in (one, other, pool))
+    assert all(found[backend.name].equivalent_to(backend) for backend in (one, other, busy, pool))
+    assert [found[each.name].counts_429 for each in (one, other, busy)] == [True, None, False]
     assert (found[one.name].breaker, found[pool.name].members) == (one.breaker, pool.members)
     with pytest.raises(Rejected):
         await gateway.delete_backend(one.name, "*")

@@ -270,6 +270,7 @@ class FakeGateway:
                 backend.with_digest(marker),
                 backend.breaker,
                 backend.members,
+                None if backend.breaker is None else backend.counts_429,
             )
 
     async def delete_backend(self, name: str, etag: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 from multidict import CIMultiDict, MultiDict
@@ -14,6 +16,17 @@ from standins.gateway.exchange import Failure, Request, Response
 from tests.gateway.csharp_programs import LITERALS, Call
 from tests.gateway.test_bodies import REFUSED
 
+#: Media in the call, and by an address, in objects, lists and under keys with escapes.
+MEDIA = [
+    b'{"m":[{"image_url":{"url":"data:image/png;base64,AA","detail":"auto"}}],"model":"a"}',
+    b'{"m":[{"image_url":{"detail":"auto","url":"https://x"}}],"model":"a"}',
+    b'{"m":[{"image_url":"http://x"}]}',
+    b'{"m":[{"video_\\u0075rl":{"\\u0075rl":"file:///x"}}]}',
+    b'{"audio_url":{"url":"d\\u0061ta:x"}}',
+    b'{"image_url":{"type":"object","description":"x","enum":["y"],"a":{"url":"z"}},"url":"http://x"}',
+    b'{"image_url":[{"url":"http://x"}],"x":[{"image_url":null},"http://x",{"url":"http://x"}]}',
+]
+
 BODIES = [
     b'{"model":"gpt-4.1","messages":[{"role":"user","content":"2026-11-30T08:15:00-05:00"}]}',
     b'{"x":{"k":1,"\\u006b":2},"model":"\\u0061\\n\\"\\\\\\/\\b\\f\\r\\t \\ud83d\\ude00"}',
@@ -21,6 +34,7 @@ BODIES = [
     b" { } ",
     b'{"x":1}',
     b'{"model":"a b  c"}',
+    *MEDIA,
     *REFUSED.values(),
 ]
 SCANNED = ["9 12 = 0 a", "9 12 = 1 gpt-4.1", "1 1 , 0 ", "1 1 + 0 ", "!The body must be UTF-8."]
@@ -58,7 +72,13 @@ def _calls() -> Iterator[Call]:
     yield Call("request body", BODIES[2])
     for path in ("/openai/v1/embeddings", "/openai/v1/Embeddings", "/openai/v1/chat/completions"):
         yield Call("path", path=path)
+    for scanned in ("+9 12 = 0 a", "9 12 = 0 a"):
+        yield Call("names media elsewhere", variables={"scanned-body": scanned})
+        named = {"served-model": "s", "request-body": '{"model":"a"}'}
+        yield Call("body", variables={"scanned-body": scanned, **named})
     yield from _routing()
+    yield from _kaito()
+    yield from _refusals()
     yield from _errors()
 
 
@@ -80,6 +100,63 @@ def _routing() -> Iterator[Call]:
             yield Call("the fallback's turn", variables=tried)
             for status in (None, 200, 429, 500):
                 yield Call("another attempt", variables=tried, status=status)
+
+
+def _kaito() -> Iterator[Call]:
+    """Of the expressions about servers of KAITO's."""
+    for kaito in ({}, {"kaito": "no"}, {"kaito": "yes"}):
+        for status in (None, 200, 400, 422, 501):
+            for name in ("KAITO is loading", "KAITO refused"):
+                yield Call(name, variables=kaito, status=status)
+    for repeats in ("yes", "no"):
+        for status in (None, 200, 500, 503):
+            yield Call("a repeat", variables={"repeats": repeats}, status=status)
+        for reason in ("Timeout", "BackendConnectionFailure"):
+            yield Call("a repeat", variables={"repeats": repeats}, message="x", reason=reason)
+    yield from _kaitos_next_call()
+
+
+def _kaitos_next_call() -> Iterator[Call]:
+    for calls in (0, 1):
+        yield Call("a second call", variables={"calls": calls})
+        yield Call("next call", variables={"calls": calls})
+    for is_kaitos, answered, attempt in product(("yes", "no"), ({}, {"Retry-After": ["7"]}), (1, 2)):
+        for status in (None, 429, 503):
+            tried: dict[str, str | int] = {"kaito": is_kaitos, "attempt": attempt, "attempts": 2}
+            yield Call("KAITO is busy", variables=tried, status=status, answered=answered)
+    for fallback in ({}, {"fallback-model": "b"}):
+        yield Call("the attempt before the fallback", variables={"attempts": 2, **fallback})
+
+
+def _fault(said: str, place: str = "'body', 'messages', 0, 'role'") -> str:
+    return f"{{'type': 'missing', 'loc': ({place}), 'msg': {said}, 'input': {{'x': 'secret'}}}}"
+
+
+def _refusals() -> Iterator[Call]:
+    """Answers of model servers, in the forms that vLLM's releases give them."""
+    trace = '\n\n  File "/usr/lib/site-packages/vllm/x.py", line 40, in create\n    POST /v1 [...]'
+    messages = [
+        "max_tokens must be at least 1, got 0.",
+        f"2 validation errors:\n  {_fault(repr('Field required'))}\n  {_fault(repr('Other'))}{trace}",
+        f"[{_fault(repr(chr(39) + 'text' + chr(39) + ' is wanted'))}]",
+        f"1 validation error:\n  {_fault(repr('x' * 400), 'y' * 600)}",
+        f"1 validation error: 'loc': (1), 'msg': 'the end is not {'é😀' * 200}",
+        "'loc': ('body'), 'msg': ",
+        "'msg': 'Before', 'loc': ('body',)",
+        f"Gone.{trace}",
+        f"{trace} File",
+        "/usr/lib/python3/dist-packages/x cannot be read",
+        "x" * 3000,
+        '"quoted" \\ \u2028 \x07 é😀',
+        "",
+    ]
+    for message in messages:
+        for param in (None, "messages", "p" * 101):
+            error = {"message": message, "type": "Bad Request", "param": param, "code": 400}
+            for body in ({"error": error}, {"object": "error", **error}):
+                yield Call("shown refusal", status=400, answer=json.dumps(body).encode())
+    for text in (b"", b"<html>no</html>", b'{"detail":"Not Found"}', b'{"error":"Unauthorized"}', b"[]"):
+        yield Call("shown refusal", status=400, answer=text)
 
 
 def _errors() -> Iterator[Call]:
@@ -111,8 +188,8 @@ def answered_here(call: Call) -> Any:
     context = Context(gateway, request, {}, {}, {"name": call.subscription}, variables=dict(call.variables))
     if call.status is not None:
         answered = CIMultiDict((name, value) for name, values in call.answered.items() for value in values)
-        context.response = Response(call.status, answered)
+        context.response = Response(call.status, answered, call.answer)
     if call.message is not None:
-        context.last_error = Failure(500, call.message)
+        context.last_error = Failure(500, call.message, reason=call.reason)
     text, function = expressions.EXPRESSIONS[call.expression]
     return function(context, **{name: value for name, value in LITERALS.items() if f"%{name}%" in text})

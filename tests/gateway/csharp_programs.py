@@ -48,13 +48,16 @@ class Call:
     path: str = "/openai/v1/chat/completions"
     status: int | None = None
     answered: Mapping[str, list[str]] = field(default_factory=dict)
+    answer: bytes = b""
     message: str | None = None
+    reason: str = ""
     subscription: str = "team-alpha"
 
     @property
     def line(self) -> str:
         body = None if self.body is None else base64.b64encode(self.body).decode()
-        return json.dumps({**vars(self), "body": body})
+        answer = base64.b64encode(self.answer).decode()
+        return json.dumps({**vars(self), "body": body, "answer": answer})
 
 
 @dataclass(frozen=True)

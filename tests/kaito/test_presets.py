@@ -13,6 +13,7 @@ from shared.kaito.presets import (
     nearest,
     readiness_time,
     table,
+    takes_media,
 )
 from shared.kaito.releases import RELEASES, Release
 
@@ -32,6 +33,34 @@ def test_each_preset_has_a_count_for_each_size_of_its_release(release: Release) 
     counts = [count for each in found.presets.values() for row in each.nodes.values() for count in row]
     assert {type(count) for count in counts} <= {int, str}
     assert {count for count in counts if isinstance(count, str)} <= {"too small", "not spread"}
+
+
+def test_the_releases_agree_which_presets_are_multimodal() -> None:
+    said: dict[str, set[bool]] = {}
+    for release in PRINTED:
+        found = table(release)
+        for each in found.presets.values() if found else ():
+            said.setdefault(each.name.lower(), set()).add(each.multimodal)
+    assert [name for name, each in said.items() if len(each) > 1] == []
+    assert sum(True in each for each in said.values()) == 34
+
+
+@pytest.mark.parametrize(
+    ("preset", "takes"),
+    [
+        ("gemma-3-27b-instruct", True),
+        ("GOOGLE/gemma-4-e2b-it", True),
+        ("Qwen/Qwen3.5-4B", True),
+        ("nvidia/NVIDIA-Nemotron-Nano-12B-v2-VL-BF16", True),
+        ("mistral-large-3-675b-instruct", True),
+        ("mistral-7b-instruct", False),
+        ("deepseek-r1-0528", False),
+        ("falcon-7b", False),
+        ("organization/unknown", True),
+    ],
+)
+def test_a_preset_takes_media_in_every_release_and_an_unknown_one_may(preset: str, *, takes: bool) -> None:
+    assert takes_media(preset) is takes
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,25 @@ GOVERNED = Catalog(
 )
 
 
+#: Models on GPUs of the company's own: one that takes pictures and has no configuration, and one that stands
+#: in for it.
+ON_GPUS = Catalog(
+    models=(
+        CatalogModel(
+            name="gemma",
+            provider="kaito",
+            data_classes=EVERY_CLASS,
+            private=True,
+            preset="gemma-3-4b-instruct",
+            shared=SharedWorkspace(GPU),
+            breaker=Breaker(5, 60, 30),
+            fallback="mistral-small",
+        ),
+        GOVERNED.models[3],
+    ),
+)
+
+
 def asking(*models: str, of: Classification = "internal", gpu: str | None = None) -> AccessRequest:
     """A request of the governed catalogue."""
     known = [model for model in GOVERNED.models if model.name in models]
@@ -122,6 +141,7 @@ def policy_texts() -> dict[str, str]:
         "nothing-allowed.xml": product_policy(asking("gpt-4.1", of="restricted"), GOVERNED),
         "unified-api.xml": api_policy(plain),
         "unified-api-governed.xml": api_policy(GOVERNED),
+        "unified-api-on-gpus.xml": api_policy(ON_GPUS),
         "requested-model.xml": requested_model_fragment(),
     }
 

@@ -150,6 +150,12 @@ PAIRS: list[tuple[Any, Any, Digest]] = [
 ]
 
 
+def test_a_breaker_that_ignores_429_has_another_digest_than_one_that_counts_it() -> None:
+    counting = Backend("a", breaker=BREAKERS[0])
+    assert replace(counting, counts_429=False).digest != counting.digest
+    assert Backend("a", counts_429=False).digest == Backend("a").digest
+
+
 @pytest.mark.parametrize(("one", "other", "digest"), PAIRS, ids=[type(one).__name__ for one, _, _ in PAIRS])
 def test_every_field_that_is_written_is_in_the_digest(one: Any, other: Any, digest: Digest) -> None:
     """Whoever adds a field has to add it to `hashed` too, or no sweep would see that it changed."""

@@ -113,7 +113,7 @@ def test_an_api_heals_what_its_marker_vouches_for_and_is_not_there() -> None:
 
 def _shared(desired: DesiredCatalog = CATALOG) -> tuple[ActualBackend, ...]:
     return tuple(
-        ActualBackend(each.name, '"1"', each.url, each.with_digest(SEAL), each.breaker, each.members)
+        ActualBackend(each.name, '"1"', each.url, each.with_digest(SEAL), each.breaker, each.members, True)
         for each in desired.backends
     )
 
@@ -168,10 +168,11 @@ def test_what_is_no_longer_served_goes_in_reverse_order() -> None:
         {"members": (PoolMember("shared--m--a", 50, 1), PoolMember("shared--m--b", 50, 1))},
         {"members": (PoolMember("shared--m--a", 90, 1),)},
         {"breaker": Breaker(1, 1, 1)},
+        {"counts_429": False},
         {"url": "https://elsewhere/v1"},
         {"marker": replace(SEAL, digest="")},
     ],
-    ids=["weights", "members", "breaker", "url", "what lists do not show"],
+    ids=["weights", "members", "breaker", "what it counts", "url", "what lists do not show"],
 )
 def test_a_backend_that_somebody_edited_is_written_again(edit: dict[str, Any]) -> None:
     edited = tuple(replace(each, **edit) for each in _shared(POOLED))

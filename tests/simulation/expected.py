@@ -82,7 +82,8 @@ def platform(app: FakeApp) -> dict[str, Any]:
 
 def _backend(found: ActualBackend) -> tuple[object, ...]:
     """The path in its marker is for people: the file may have moved since."""
-    return found.url, found.breaker, found.members, found.marker and found.marker.digest
+    shown = found.url, found.breaker, found.counts_429, found.members
+    return (*shown, found.marker and found.marker.digest)
 
 
 def slice_of(app: FakeApp, team: str) -> Slice:

@@ -35,9 +35,13 @@ from tests.upgrade import snapshot
 from tests.upgrade.snapshot import Snapshot, as_written
 
 DATA = Path(__file__).parent / "data" / "snapshot.json.xz"
-#: Instead of a stand-in's address, which would differ from run to run; and so that a hand-over outlasts the
+#: Instead of stand-ins' addresses, which would differ from run to run; and so that a hand-over outlasts the
 #: day.
-SETTINGS = {"GATEWAY_URL": "https://ai.contoso.com", "KEY_OVERLAP_HOURS": "72"}
+SETTINGS = {
+    "GATEWAY_URL": "https://ai.contoso.com",
+    "WORKSPACE_INGRESS_URL": "https://models.internal.contoso.com",
+    "KEY_OVERLAP_HOURS": "72",
+}
 HOUR = 3600.0
 
 #: Calls that are no writes, by their first word: whatever is not named here is one. A stage takes what it has

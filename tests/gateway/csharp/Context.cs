@@ -25,6 +25,7 @@ public interface IRequest
 
 public interface IResponse
 {
+    IMessageBody Body { get; }
     IReadOnlyDictionary<string, string[]> Headers { get; }
     int StatusCode { get; }
 }
@@ -37,6 +38,7 @@ public interface ISubscription
 public interface ILastError
 {
     string Message { get; }
+    string Reason { get; }
 }
 
 public interface IContext
@@ -108,6 +110,7 @@ public class Call : IContext, IRequest, IUrl, ISubscription
 
 public class Answer : IResponse
 {
+    public IMessageBody Body { get; set; }
     public IReadOnlyDictionary<string, string[]> Headers { get; set; }
     public int StatusCode { get; set; }
 }
@@ -115,4 +118,5 @@ public class Answer : IResponse
 public class Error : ILastError
 {
     public string Message { get; set; }
+    public string Reason { get; set; }
 }

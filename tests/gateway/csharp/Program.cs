@@ -64,9 +64,10 @@ public static class Program
             Response = status == null ? null : new Answer
             {
                 StatusCode = status.Value,
+                Body = new Body(Convert.FromBase64String((string)asked["answer"])),
                 Headers = HeadersOf((JObject)asked["answered"]),
             },
-            LastError = message == null ? null : new Error { Message = message },
+            LastError = message == null ? null : new Error { Message = message, Reason = (string)asked["reason"] },
             Variables = ((JObject)asked["variables"]).Properties()
                 .ToDictionary(each => each.Name, each => ValueOf(each.Value)),
         };
