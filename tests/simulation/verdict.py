@@ -71,9 +71,9 @@ class Verdict:
         place, in_use = len(self._scene.repository.history) - 1, self._in_use()
         said, guarded = self._watch.rules.all_said(place), self._watch.rules.guarded(place, in_use)
         files, markers = self._scene.repository.files(), self._watch.rules.markers()
-        nothing = Said("missing" if files else "doubt")
+        nothing, left = Said("missing" if files else "doubt"), in_use | self._left_with_roles()
         found = {
-            team: self._wish(said.get(team, nothing), markers.get(team), team in in_use, team in guarded)
+            team: self._wish(said.get(team, nothing), markers.get(team), team in left, team in guarded)
             for team in TEAMS
         }
         return {
@@ -81,8 +81,8 @@ class Verdict:
             for team, wish in found.items()
         }
 
-    def _wish(self, said: Said, marker: Marker | None, in_use: bool, guarded: bool) -> Wish:
-        """Of a team without a product of ours, `in_use` says whether anything works."""
+    def _wish(self, said: Said, marker: Marker | None, left: bool, guarded: bool) -> Wish:
+        """Of a team without a product of ours, `left` says whether anything stays of it in doubt."""
         if guarded and said.row != "doubt":
             # Whose day is brought forward has what it had; its product says nothing of it.
             return Wish("kept" if said.row == "soon" else "held")
@@ -94,7 +94,7 @@ class Verdict:
         # Where nothing is, nothing comes: unless a strange product stands there, or the whole branch says
         # nothing.
         return Wish(
-            "over" if ended or (marker is None and not in_use and self._scene.repository.files()) else "kept"
+            "over" if ended or (marker is None and not left and self._scene.repository.files()) else "kept"
         )
 
     def _reviewed(self) -> Review:
@@ -121,6 +121,24 @@ class Verdict:
         )
         found |= {marker.team for marker in marked if marker is not None and marker.withdrawn is None}
         return frozenset(found & set(TEAMS))
+
+    def _left_with_roles(self) -> frozenset[str]:
+        """Teams whose project was deleted and left a role, and whose file no catalogue judges. Such a role
+        opens nothing, and stays until it is known whether the team gets a new project. A role on a project
+        that stands opens something, and is not meant.
+        """
+        projects = self._scene.app.projects
+        standing = projects.names() if projects is not None else []
+        gone = (team for team in TEAMS if names.project(team) not in standing and any(self._users(team)))
+        return frozenset(team for team in gone if self._is_unjudged(team))
+
+    def _is_unjudged(self, team: str) -> bool:
+        """Whether nobody knows what the team asks for: there is no branch, or a file and no valid
+        catalogue.
+        """
+        files = self._scene.repository.files()
+        present = {PATHS.team_of(path) for path in files}
+        return not files or (team in present and self._reviewed().catalog is None)
 
     # ---------------------------------------------------------------------------------------------- comparing
 
@@ -262,10 +280,7 @@ class Verdict:
         product; without a valid catalogue nobody knows whether the file of a team is right, and nothing of it
         is deleted.
         """
-        files = self._scene.repository.files()
-        present = {PATHS.team_of(path) for path in files}
-        doubt = not files or (team in present and self._reviewed().catalog is None)
-        if doubt or ("subscription", f"friends-of-{team}") in self._scene.foreign:
+        if self._is_unjudged(team) or ("subscription", f"friends-of-{team}") in self._scene.foreign:
             return
         state, vault, cluster = self._scene.app.gateway.state, self._scene.app.vault, self._scene.app.cluster
         if names.product(team) in state.products:

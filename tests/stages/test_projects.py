@@ -12,6 +12,7 @@ from shared.errors import InvalidRequest, NotManaged, PermanentError, Unavailabl
 from shared.marker import Marker
 from shared.messaging.outcomes import Done, Waiting
 from shared.messaging.routes import PROVISION_CATALOG, PROVISION_PROJECTS
+from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.resources.actual import TracingConnection
 from shared.stages.settlement import start_sweep
 from tests.fakes.app import OTHER_READERS, READERS, REPOSITORY, Asked, FakeApp, catalog_text, path_of
@@ -398,6 +399,19 @@ async def test_a_role_is_found_and_taken_away_when_nothing_else_of_the_team_is_l
     roles(app).assigned.add(("team-gone", OTHER_READERS))
     await sweep(app)
     assert users(app, "gone") == set()
+
+
+@pytest.mark.parametrize(("more", "left"), [("", {READERS}), ("unknown: 1\n", set())])
+async def test_a_role_without_project_stays_until_a_catalogue_judges(more: str, left: set[str]) -> None:
+    """The team has no product, and its project was deleted: only the role is left, which opens nothing."""
+    app = await a_platform()
+    app.repository.commit({path_of("alpha"): TRIED.text() + more, DEFAULT_CATALOG_PATH: "models: []\n"})
+    roles(app).assigned.add((NAME, READERS))
+    await sweep(app)
+    assert app.calls.writes("roles") == []
+    await push(app, {DEFAULT_CATALOG_PATH: catalog_text()})
+    await sweep(app)
+    assert users(app) == left
 
 
 async def _lose_the_project(app: FakeApp) -> None:
