@@ -74,6 +74,8 @@ locals {
     WORKSPACE_GATEWAY     = var.cluster == null ? "" : var.cluster.gateway
     WORKSPACE_INGRESS_URL = var.cluster == null ? "" : var.cluster.ingress_url
 
+    WORKSPACE_BACKEND_CERTIFICATE = try(var.cluster.backend_certificate, null) == null ? "" : var.cluster.backend_certificate
+
     FOUNDRY_ACCOUNT_ID          = var.playground == null ? "" : var.playground.account_id
     FOUNDRY_TRACING_RESOURCE_ID = try(var.playground.application_insights_id, null) == null ? "" : var.playground.application_insights_id
 

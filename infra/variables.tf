@@ -96,11 +96,12 @@ variable "playground" {
 }
 
 variable "cluster" {
-  description = "The existing AKS cluster with KAITO; null when no team gets a GPU of its own. `gateway` is NAMESPACE/NAME of the Kubernetes Gateway, `ingress_url` how API Management reaches it."
+  description = "The existing AKS cluster with KAITO; null when no team gets a GPU of its own. `gateway` is NAMESPACE/NAME of the Kubernetes Gateway, `ingress_url` how API Management reaches it, `backend_certificate` the name of the client certificate in API Management that it shows there (docs/gpus.md)."
   type = object({
-    id          = string
-    gateway     = string
-    ingress_url = string
+    id                  = string
+    gateway             = string
+    ingress_url         = string
+    backend_certificate = optional(string)
   })
   default = null
 }

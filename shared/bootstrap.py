@@ -209,7 +209,8 @@ def _cluster_facts(settings: Settings) -> ClusterFacts | None:
         or settings.workspace_ingress_url is None
     ):
         return None
-    return ClusterFacts(settings.workspace_gateway, str(settings.workspace_ingress_url))
+    url, certificate = str(settings.workspace_ingress_url), settings.workspace_backend_certificate
+    return ClusterFacts(settings.workspace_gateway, url, certificate=certificate)
 
 
 def _playground(settings: Settings) -> Playground | None:

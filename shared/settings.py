@@ -84,6 +84,9 @@ class Settings(BaseSettings):
         default=None, alias="WORKSPACE_GATEWAY", pattern=r"^[a-z0-9-]+/[a-z0-9-]+$"
     )
     workspace_ingress_url: HttpUrl | None = Field(default=None, alias="WORKSPACE_INGRESS_URL")
+    workspace_backend_certificate: str | None = Field(
+        default=None, alias="WORKSPACE_BACKEND_CERTIFICATE", pattern=r"^[A-Za-z0-9-]{1,80}$"
+    )
 
     foundry_account_id: str | None = Field(default=None, alias="FOUNDRY_ACCOUNT_ID")
     foundry_tracing_resource_id: str | None = Field(default=None, alias="FOUNDRY_TRACING_RESOURCE_ID")

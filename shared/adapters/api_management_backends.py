@@ -121,8 +121,20 @@ class Backends:
             protocol="http",
             description=description,
             circuit_breaker=None if backend.breaker is None else _breaker(backend.breaker),
-            credentials=None if backend.credential is None else _credentials(backend.credential),
+            credentials=self._credentials(backend),
         )
+
+    def _credentials(self, backend: Backend) -> BackendCredentialsContract | None:
+        """A certificate is named by its resource id: by its thumbprint it would be lost when it is renewed in
+        its vault.
+        """
+        from azure.mgmt.apimanagement.models import BackendCredentialsContract
+
+        found = None if backend.credential is None else _credentials(backend.credential)
+        if backend.certificate is not None:
+            found = found or BackendCredentialsContract()
+            found.certificate_ids = [f"{self._service_id}/certificates/{backend.certificate}"]
+        return found
 
 
 def _breaker(breaker: Breaker) -> BackendCircuitBreaker:

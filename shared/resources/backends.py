@@ -59,17 +59,23 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """An APIM backend: one OpenAI-compatible base URL, or with `members` a pool, which has no URL."""
+    """An APIM backend: one OpenAI-compatible base URL, or with `members` a pool, which has no URL.
+
+    `certificate` is the name of a client certificate in API Management that the gateway shows to the backend.
+    """
 
     name: str
     url: str = ""
     breaker: Breaker | None = None
     credential: Credential | None = None
     members: tuple[PoolMember, ...] = ()
+    certificate: str | None = None
 
     @property
     def hashed(self) -> dict[str, Any]:
+        shown = {} if self.certificate is None else {"certificate": self.certificate}
         return {
+            **shown,
             "name": self.name,
             "url": self.url,
             "breaker": None if self.breaker is None else _hashed(self.breaker),
@@ -168,7 +174,10 @@ def _singles(model: CatalogModel, cluster: Cluster | None) -> Iterator[Backend]:
         yield Backend(member_backend(model.name, member.name), member.endpoint, model.breaker, secret)
     if model.shared is not None and not model.members and cluster is not None:
         yield Backend(
-            shared_backend(model.name), workspace_url(cluster, CATALOG_TEAM, model.name), model.breaker
+            shared_backend(model.name),
+            workspace_url(cluster, CATALOG_TEAM, model.name),
+            model.breaker,
+            certificate=cluster.certificate,
         )
 
 

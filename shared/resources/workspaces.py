@@ -53,11 +53,12 @@ LIMITS = {"ResourceQuota": "workspaces", "NetworkPolicy": "only-through-the-gate
 @dataclass(frozen=True, slots=True)
 class Cluster:
     """Where workspaces live. `gateway` is `namespace/name` of the Gateway that the routes attach to, `url`
-    how APIM reaches it.
+    how APIM reaches it, `certificate` the name of the client certificate that APIM shows there.
     """
 
     gateway: str
     url: str
+    certificate: str | None = None
 
 
 def workspace_url(cluster: Cluster, team: str, model: str) -> str:

@@ -203,6 +203,7 @@ class State:
         self.fragments = kept(Naming("policyFragments", "PolicyFragment", r"\w+|\w[\w-]+\w", 80))
         self.policies = kept(Naming("policies", "PoliciesConfiguration"))
         self.named_values = kept(Naming("namedValues", "Property"))
+        self.certificates = kept(Naming("certificates", "Certificate", r"[A-Za-z0-9-]+", 80))
         self.groups = kept(Naming("groups", "Group"))
         self.loggers = kept(Naming("loggers", "Logger"))
         self.diagnostics = kept(Naming("diagnostics", "Diagnostic", longest=80))
