@@ -42,6 +42,9 @@ OPTIONS: Json = {
     # "authority": the certificate authority of that address, PEM}. By every other name there is this set's
     # own.
     "clusters": {},
+    # What enforces network policies in the clusters: "cilium", "azure", "calico", or "none", as AKS makes
+    # a cluster unless it is told otherwise.
+    "network_policy": "cilium",
     # Recordings of the live service keep the comments of a policy; users report policies that came back
     # without.
     "policy_comments_kept": True,

@@ -90,7 +90,8 @@ class FakeCluster:
 
     `shown` is what the pods of a workspace look like, as `namespace/name`, and `claims` are NodeClaims, where
     not all is as usual; models of `never_load` run and are never ready. `refusals` are why KAITO asks for no
-    node for a workspace. `outlive` is for how long nodes stay after their workspace.
+    node for a workspace. `outlive` is for how long nodes stay after their workspace. `engine` enforces
+    network policies.
     """
 
     def __init__(self, calls: Calls, clock: Clock) -> None:
@@ -111,6 +112,7 @@ class FakeCluster:
         self.never_load: set[str] = set()
         self.refusals: dict[str, str] = {}
         self.outlive = timedelta(0)
+        self.engine: str | None = "cilium"
         self.external: dict[str, list[ExternalSecret]] = {}
         self._leaving: dict[tuple[str, str], datetime] = {}
         self.state = State()
@@ -237,6 +239,10 @@ class FakeCluster:
                 for (home, kind, name), kept in self.state.objects.items()
                 if (home, kind) == (namespace, WORKSPACE)
             ]
+
+    async def network_policy_engine(self) -> str | None:
+        async with self._calls.read("cluster", "network_policy_engine"):
+            return self.engine
 
     async def release(self) -> Release | None:
         async with self._of(WORKSPACE, self._calls.read("cluster", "release")):
