@@ -12,6 +12,7 @@ from datetime import date, datetime
 from typing import Protocol
 
 from shared.documents.problem import Problem
+from shared.gateway_api import observed
 from shared.git import Tree
 from shared.kaito.releases import Release
 from shared.kaito.witnesses import NodeClaim, Pod
@@ -394,6 +395,10 @@ class Cluster(Protocol):
         """By namespace, those that are ours."""
         ...
 
+    async def gateway(self, name: str) -> observed.Gateway | None:
+        """A Gateway of Gateway API, `namespace/name`."""
+        ...
+
     async def gpu_nodes(self) -> list[GpuNode]:
         """The nodes that KAITO had made, by itself or by Karpenter."""
         ...
@@ -456,6 +461,12 @@ class Cluster(Protocol):
 
     async def delete_workspace(self, namespace: str, name: str, resource_version: str) -> None: ...
     async def delete_route(self, namespace: str, name: str) -> None: ...
+    async def annotate_route(self, namespace: str, name: str, annotations: Mapping[str, str | None]) -> None:
+        """Write these annotations of a route, None to take one off, as a field manager of their own: what is
+        applied later leaves them. Raises Unavailable when it is gone.
+        """
+        ...
+
     async def delete_namespace(self, name: str, resource_version: str) -> None: ...
 
 

@@ -27,10 +27,10 @@ from shared.adapters.kaito_objects import (
     limit_of,
     marks_of,
     namespace_of,
-    route_of,
     types_in,
     workspace_of,
 )
+from shared.adapters.kaito_routes import ROAD_MANAGER, gateway_of, route_of
 from shared.adapters.kaito_witnesses import (
     NODE_OF,
     NODE_OF_KARPENTER,
@@ -44,6 +44,7 @@ from shared.adapters.sharing import SingleFlight
 from shared.adapters.translate import understood, unexpected
 from shared.calls import counted
 from shared.errors import KindNotServed
+from shared.gateway_api.observed import Gateway
 from shared.kaito.releases import Release, release_of
 from shared.kaito.witnesses import NodeClaim, Pod
 from shared.resources.actual import (
@@ -175,6 +176,16 @@ class KaitoCluster:
 
     async def all_routes(self) -> Mapping[str, list[Route]]:
         return by_home(await self._list(_route(), at_home(route_of), _OURS))
+
+    async def gateway(self, name: str) -> Gateway | None:
+        home, _, own = name.partition("/")
+        found = await self._request("GET", Place(ROUTE_VERSION, "Gateway", home, own))
+        with understood(SYSTEM):
+            return None if found is None else gateway_of(found)
+
+    async def annotate_route(self, namespace: str, name: str, annotations: Mapping[str, str | None]) -> None:
+        changed = {"metadata": {"annotations": dict(annotations)}}
+        await self._request("PATCH", _route(namespace, name), {"fieldManager": ROAD_MANAGER}, changed)
 
     async def all_quotas(self) -> Mapping[str, list[Limit]]:
         return await self._all_limits("ResourceQuota")

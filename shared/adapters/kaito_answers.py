@@ -22,6 +22,7 @@ _PLURALS = {
     "ResourceQuota": "resourcequotas",
     "NetworkPolicy": "networkpolicies",
     "HTTPRoute": "httproutes",
+    "Gateway": "gateways",
     "Workspace": "workspaces",
     "Pod": "pods",
     "NodeClaim": "nodeclaims",

@@ -9,7 +9,7 @@ from typing import TypeVar
 from shared.adapters.answers import instance, text
 from shared.kaito.releases import INFERENCE_SET, MARKED_MAPS, SIZE_HAS_DEFAULT
 from shared.marker import read_time
-from shared.resources.actual import ConfigMap, Limit, Namespace, Route, Workspace
+from shared.resources.actual import ConfigMap, Limit, Namespace, Workspace
 from shared.resources.inference_config import configuration_of
 from shared.resources.workspaces import MANAGED_BY, MANAGER, Manifest, fixed_fields, marker_of, our_labels
 
@@ -61,11 +61,12 @@ def namespace_of(item: Manifest) -> Namespace:
         labels=our_labels(metadata.get("labels") or {}),
         deleted=_deleted(metadata),
         remaining=_remaining(status.get("conditions") or ()),
-        created=_created(metadata),
+        created=created_of(metadata),
     )
 
 
-def _created(metadata: Manifest) -> datetime | None:
+def created_of(metadata: Manifest) -> datetime | None:
+    """When it was made."""
     return read_time(str(metadata.get("creationTimestamp") or ""))
 
 
@@ -102,7 +103,7 @@ def workspace_of(item: Manifest) -> Workspace:
         nodes=instance(int, status.get("targetNodeCount") or 0),
         deleted=_deleted(metadata),
         configuration=configuration_of(item),
-        created=_created(metadata),
+        created=created_of(metadata),
         state=instance(str, status.get("state") or ""),
     )
 
@@ -122,10 +123,6 @@ def limit_of(kind: str) -> Callable[[Manifest], Limit]:
     return lambda item: Limit(
         kind, text(item["metadata"]["name"]), is_managed(item["metadata"]), spec_of(item)
     )
-
-
-def route_of(item: Manifest) -> Route:
-    return Route(text(item["metadata"]["name"]), is_managed(item["metadata"]), spec_of(item))
 
 
 def spec_of(item: Manifest) -> Manifest:

@@ -11,6 +11,7 @@ from typing import Any
 
 from shared.catalog.capacity import Grants
 from shared.catalog.catalog import Breaker
+from shared.gateway_api.observed import Parent
 from shared.kaito.causes import Verdict, judge, was_never_ready
 from shared.kaito.witnesses import NodeClaim, Pod
 from shared.marker import Marker
@@ -242,11 +243,18 @@ class ExternalSecret:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """An HTTPRoute in a team's namespace. `spec` is as the cluster shows it, with its defaults filled in."""
+    """An HTTPRoute in a team's namespace. `spec` is as the cluster shows it, with its defaults filled in, and
+    `generation` counts its changes. `parents` are what controllers say of it, `annotations` those of ours,
+    by their whole names.
+    """
 
     name: str
     managed: bool
     spec: Mapping[str, Any] = field(default_factory=dict)
+    generation: int = 0
+    parents: tuple[Parent, ...] = ()
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    created: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -366,6 +366,35 @@ async def test_a_route_is_deleted_as_often_as_one_likes(cluster: Cluster, home: 
         await cluster.delete_route(home, "phi-4")
 
 
+async def test_an_annotation_of_a_route_stays_when_the_route_is_applied(
+    cluster: Cluster, team: str, home: str
+) -> None:
+    [before] = await cluster.routes(home)
+    await cluster.annotate_route(home, "phi-4", {"mergekey.dev/road": "one", "mergekey.dev/route": "two"})
+    await cluster.apply(_desired(team).routes["phi-4"])
+    await cluster.annotate_route(home, "phi-4", {"mergekey.dev/route": None})
+    [after] = await cluster.routes(home)
+    assert (before.annotations, after.annotations) == ({}, {"mergekey.dev/road": "one"})
+    assert (after.generation, after.created, after.spec) == (before.generation, before.created, before.spec)
+    with pytest.raises(Unavailable):
+        await cluster.annotate_route(home, "none", {"mergekey.dev/road": "one"})
+    assert [each.name for each in await cluster.routes(home)] == ["phi-4"]
+
+
+@pytest.mark.parametrize("side", BOTH)
+async def test_a_gateway_that_is_not_there_is_none(cluster: Cluster) -> None:
+    assert await cluster.gateway("gateway-system/none") is None
+
+
+async def test_another_spec_of_a_route_is_another_generation(cluster: Cluster, team: str, home: str) -> None:
+    [before] = await cluster.routes(home)
+    manifest = _desired(team).routes["phi-4"]
+    await cluster.apply({**manifest, "spec": {**manifest["spec"], "hostnames": ["models.contoso.com"]}})
+    [after] = await cluster.routes(home)
+    assert (before.generation, after.generation) == (1, 2)
+    assert before.created is not None
+
+
 async def test_a_namespace_is_gone_when_its_workspaces_are(
     cluster: Cluster, team: str, home: str, clock: Watch
 ) -> None:
@@ -403,6 +432,7 @@ CALLS: dict[str, dict[str, Any]] = {
         "all": lambda at, home, _: at.all_routes(),
         "list": lambda at, home, _: at.routes(home),
         "apply": lambda at, home, desired: at.apply(desired.routes["phi-4"]),
+        "annotate": lambda at, home, _: at.annotate_route(home, "phi-4", {"mergekey.dev/road": "one"}),
         "delete": lambda at, home, _: at.delete_route(home, "phi-4"),
     },
 }

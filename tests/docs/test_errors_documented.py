@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from shared import errors
+from shared.gateway_api.causes import CAUSES as CAUSES_OF_ROUTES
 from shared.kaito.causes import CAUSES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +34,8 @@ COMPLAINTS = {
 
 
 def test_every_reason_is_explained_and_every_explained_reason_exists() -> None:
-    assert explained() == of_classes() | of_stages() | of_waiting_for_kaito() | of_problems()
+    found = of_classes() | of_stages() | of_waiting_for_kaito() | of_routes() | of_problems()
+    assert explained() == found
 
 
 def test_no_reason_is_explained_twice() -> None:
@@ -82,6 +84,11 @@ def of_stages() -> set[str]:
 def of_waiting_for_kaito() -> set[str]:
     """What can be the cause that a workspace does not serve."""
     return {each.reason for each in CAUSES}
+
+
+def of_routes() -> set[str]:
+    """What can be the cause that a route does not work."""
+    return {each.reason for each in CAUSES_OF_ROUTES}
 
 
 def of_problems() -> set[str]:

@@ -40,7 +40,7 @@ READS = {
     "Cluster": {
         "namespace", "namespaces", "workspaces", "routes", "all_workspaces", "all_routes", "gpu_nodes",
         "limits", "config_map", "all_quotas", "all_network_policies", "release", "served", "pods", "all_pods",
-        "node_claims", "external_secrets",
+        "node_claims", "external_secrets", "gateway",
     },
     "Projects": {"project", "projects", "connection", "tracing_key"},
     "Deliveries": {"since"},
@@ -102,6 +102,10 @@ FENCES: dict[str, tuple[str, str]] = {
     "Cluster.create": ("refused where there is one", f"{CLUSTER}::test_a_workspace_is_created_once"),
     "Cluster.apply": (LOOK_AGAIN, MOVING),
     "Cluster.delete_route": (LOOK_AGAIN, MOVING),
+    "Cluster.annotate_route": (
+        "says of which generation it is",
+        f"{CLUSTER}::test_an_annotation_of_a_route_stays_when_the_route_is_applied",
+    ),
     "Projects.create_project": (LOOK_AGAIN, MOVING),
     "Projects.update_project": (LOOK_AGAIN, MOVING),
     "Projects.delete_project": (LOOK_AGAIN, MOVING),

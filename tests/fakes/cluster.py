@@ -13,6 +13,8 @@ from itertools import count
 from typing import Any
 
 from shared.errors import AccessDenied, Busy, KindNotServed, Rejected, Unavailable
+from shared.gateway_api.controllers import Controller
+from shared.gateway_api.observed import Gateway, Parent
 from shared.kaito.releases import Release
 from shared.kaito.witnesses import Container, NodeClaim, Pod
 from shared.ports import Clock
@@ -37,12 +39,15 @@ from shared.resources.workspaces import (
     our_labels,
 )
 from tests.fakes.calls import Calls, Made
+from tests.fakes.gateways import GATEWAY, accepted, parents_of
 
 QUOTA = "count/workspaces.kaito.sh"
 NAME = "gpu"
+
 TYPES = {
     "Workspace": API_VERSION,
     "HTTPRoute": ROUTE_VERSION,
+    "Gateway": ROUTE_VERSION,
     "Namespace": "v1",
     "ConfigMap": "v1",
     "ResourceQuota": "v1",
@@ -57,7 +62,8 @@ TYPES = {
 @dataclass
 class Kept:
     """One object as it was applied, its version, when it was made, when its deletion began, and when its
-    workload was `started` again.
+    workload was `started` again. `generation` counts the changes of its `spec`; `annotations` were written
+    beside what is applied.
     """
 
     manifest: Manifest
@@ -68,6 +74,8 @@ class Kept:
     remaining: str = ""
     started: datetime | None = None
     was_ready: bool = False
+    generation: int = 1
+    annotations: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -92,6 +100,10 @@ class FakeCluster:
     not all is as usual; models of `never_load` run and are never ready. `refusals` are why KAITO asks for no
     node for a workspace. `outlive` is for how long nodes stay after their workspace. `engine` enforces
     network policies.
+
+    `gateways` are those of Gateway API by `namespace/name`; a `controller` (None for none) accepts every
+    route to one of them as soon as it is written. `said` is what it says of a route, `namespace/name`, in
+    place of that.
     """
 
     def __init__(self, calls: Calls, clock: Clock) -> None:
@@ -114,6 +126,9 @@ class FakeCluster:
         self.outlive = timedelta(0)
         self.engine: str | None = "cilium"
         self.external: dict[str, list[ExternalSecret]] = {}
+        self.controller: Controller | None = "istio"
+        self.gateways: dict[str, Gateway] = {GATEWAY.name: GATEWAY}
+        self.said: dict[str, tuple[Parent, ...]] = {}
         self._leaving: dict[tuple[str, str], datetime] = {}
         self.state = State()
 
@@ -167,10 +182,40 @@ class FakeCluster:
         found: dict[str, list[Route]] = {}
         for (home, kind, name), kept in self.state.objects.items():
             if kind == "HTTPRoute":
-                found.setdefault(home, []).append(
-                    Route(name, _is_managed(kept.manifest), deepcopy(kept.manifest["spec"]))
-                )
+                found.setdefault(home, []).append(self._route(home, name, kept))
         return found
+
+    def _route(self, home: str, name: str, kept: Kept) -> Route:
+        spec = deepcopy(kept.manifest["spec"])
+        return Route(
+            name,
+            _is_managed(kept.manifest),
+            spec,
+            kept.generation,
+            self.said.get(f"{home}/{name}", self._accepted(home, spec, kept.generation)),
+            dict(kept.annotations),
+            kept.created,
+        )
+
+    def _accepted(self, home: str, spec: Manifest, generation: int) -> tuple[Parent, ...]:
+        named = parents_of(home, spec) & self.gateways.keys()
+        return accepted(self.controller, named, generation) if self.controller else ()
+
+    async def gateway(self, name: str) -> Gateway | None:
+        async with self._of("Gateway", self._calls.read("cluster", "gateway", name)):
+            return self.gateways.get(name)
+
+    async def annotate_route(self, namespace: str, name: str, annotations: Mapping[str, str | None]) -> None:
+        target = f"{namespace}/{name}"
+        async with self._of("HTTPRoute", self._calls.write("cluster", "annotate_route", target)):
+            self._require_label(namespace)
+            kept = self.state.objects.get((namespace, "HTTPRoute", name))
+            if kept is None:
+                raise Unavailable(f"HTTPRoute {name} not found", reason="NotFound")
+            both = {**kept.annotations, **annotations}
+            after = {name: value for name, value in both.items() if value is not None}
+            if after != kept.annotations:
+                kept.annotations, kept.version = after, self._version()
 
     async def gpu_nodes(self) -> list[GpuNode]:
         """One per workspace, and those that were left behind."""
@@ -381,6 +426,7 @@ class FakeCluster:
         if kept is None:
             table[key] = Kept(deepcopy(manifest), self._version(), self._clock.now())
         elif kept.manifest != manifest:
+            kept.generation += kept.manifest.get("spec") != manifest.get("spec")
             kept.manifest, kept.version = deepcopy(manifest), self._version()
         self._catch_up()
 

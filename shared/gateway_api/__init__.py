@@ -1,0 +1,1 @@
+"""What Gateway API and its controllers do by themselves. Pure."""
