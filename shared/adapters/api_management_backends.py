@@ -186,7 +186,14 @@ def _actual(contract: Any) -> ActualBackend:
         parse_marker(contract.description),
         _actual_breaker(contract.circuit_breaker),
         ordered,
+        _certificate_of(contract.credentials),
     )
+
+
+def _certificate_of(credentials: Any) -> str | None:
+    """The name of the only certificate; of several none is the one that is shown."""
+    ids: list[Any] = list((credentials.certificate_ids if credentials else None) or ())
+    return text(ids[0]).rpartition("/")[2] if len(ids) == 1 else None
 
 
 def _actual_breaker(found: Any) -> Breaker | None:

@@ -104,7 +104,7 @@ class Fragment:
 @dataclass(frozen=True, slots=True)
 class ActualBackend:
     """A backend as lists show it: without its credential, which the marker's digest stands for. A pool's
-    `members` are sorted.
+    `members` are sorted; `certificate` is the name of the client certificate that it is shown.
     """
 
     name: str
@@ -113,10 +113,15 @@ class ActualBackend:
     marker: Marker | None
     breaker: Breaker | None = None
     members: tuple[PoolMember, ...] = ()
+    certificate: str | None = None
 
     def equivalent_to(self, desired: Backend) -> bool:
-        """Whether it is as desired, and was not changed since."""
+        """Whether it is as desired, and was not changed since. A certificate that others added where none is
+        desired stays: without it the cluster's Gateway may let nobody in.
+        """
         shown = (self.url, self.breaker, self.members) == (desired.url, desired.breaker, desired.members)
+        if desired.certificate not in (None, self.certificate):
+            return False
         return shown and self.marker is not None and self.marker.digest == desired.digest
 
 

@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 import trustme
 from aiohttp import web
-from azure.mgmt.apimanagement.models import CertificateCreateOrUpdateParameters
+from azure.mgmt.apimanagement.models import BackendContract, CertificateCreateOrUpdateParameters
 
 from shared.catalog.catalog import Catalog, CatalogModel, SharedWorkspace
 from shared.errors import Rejected
+from shared.resources.backends import catalog_backends
 from standins.tests.certificates import PASSWORD, client_certificate
 from tests.fakes.app import GPU
 from tests.gateway.room import CLUSTER, Room, asking, saying
@@ -86,6 +87,19 @@ async def test_the_gateway_is_let_in_by_its_certificate_alone(
         answer = await room.post(key, saying("hello", "phi-4"))
         control.set_options("gateway", hosts=before)
     assert (answer.status_code, found.callers) == (status, callers)
+
+
+async def test_a_certificate_that_people_took_off_is_missed(room: Room) -> None:
+    await give(room, "gateway", trustme.CA())
+    await key_for(room, NAME)
+    [wanted] = catalog_backends(CATALOG, room.platform.cluster)
+    [written] = await room.writer.backends("shared--")
+    client = room.writer._client.backend
+    body = BackendContract(url=written.url, protocol="http", description=str(written.marker))
+    await client.create_or_update("ai", room.name, written.name, body)
+    [bare] = await room.writer.backends("shared--")
+    assert (written.certificate, bare.certificate) == (NAME, None)
+    assert (written.equivalent_to(wanted), bare.equivalent_to(wanted)) == (True, False)
 
 
 async def test_a_certificate_that_is_not_there_is_refused_by_name(room: Room) -> None:
