@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from xdist.scheduler import LoadFileScheduling
 
 from standins.tests.plugin import StandIns
 from tests.cluster.build import Absent
-from tests.cluster.real import RealCluster, StandInsAt, real_cluster
+from tests.cluster.real import RealCluster, StandInsAt, StartCluster, real_cluster
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Folders that take longest, and those whose tests wait for sockets half of their time. Processes that share
@@ -67,13 +68,30 @@ def _folder(nodeid: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def real_server(standins: StandIns, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
-    """A real API server that the stand-ins' Resource Manager names. Tests use namespaces of their own. Skips
-    where there is none.
+def new_real_cluster(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> StartCluster:
+    """Starts a real API server. Skips where there is no program, and where several processes share the tests:
+    each would start a control plane of its own, of 600 MB.
     """
-    beside = StandInsAt(standins.control, standins.addresses, standins.ca)
-    try:
-        with real_cluster(beside, tmp_path_factory.mktemp("cluster"), "real") as cluster:
-            yield cluster
-    except Absent as reason:
-        pytest.skip(str(reason))
+
+    @contextmanager
+    def start(beside: StandInsAt, name: str) -> Iterator[RealCluster]:
+        if hasattr(request.config, "workerinput"):
+            pytest.skip(
+                "needs a real API server: `make contract` starts one, and so does this file by itself"
+            )
+        try:
+            with real_cluster(beside, tmp_path_factory.mktemp("cluster"), name) as cluster:
+                yield cluster
+        except Absent as reason:
+            pytest.skip(str(reason))
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def real_server(standins: StandIns, new_real_cluster: StartCluster) -> Iterator[RealCluster]:
+    """A real API server for the tests of all files, which use namespaces of their own."""
+    with new_real_cluster(StandInsAt(standins.control, standins.addresses, standins.ca), "real") as cluster:
+        yield cluster

@@ -7,8 +7,8 @@ from __future__ import annotations
 import re
 import urllib.error
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
@@ -161,6 +161,10 @@ class RealCluster:
         ]
         begun = all("deletionTimestamp" in metadata for metadata in inside)
         return begun and going <= {metadata["namespace"] for metadata in inside}
+
+
+#: Starts one beside stand-ins, whose Resource Manager knows it by this name.
+StartCluster = Callable[[StandInsAt, str], AbstractContextManager[RealCluster]]
 
 
 @contextmanager

@@ -22,10 +22,10 @@ from shared.resources.workspaces import namespace_manifest
 from standins.stack import wait_until
 from standins.tests.azure_clients import managed_identity
 from standins.tests.plugin import StandIns
-from tests.cluster.build import KAITO, Absent, definitions
+from tests.cluster.build import KAITO, definitions
 from tests.cluster.caller import MERGE
 from tests.cluster.control_plane import API_SERVER, CONTROLLERS
-from tests.cluster.real import DEFINED, DEFINITIONS, RealCluster, StandInsAt, define, real_cluster
+from tests.cluster.real import DEFINED, DEFINITIONS, RealCluster, StandInsAt, StartCluster, define
 from tests.contract.targets import a_cluster
 from tests.fakes.app import GPU, REPOSITORY, Asked, FakeApp, a_catalog
 from tests.fakes.clock import FakeClock
@@ -42,13 +42,10 @@ def beside(standins: StandIns) -> StandInsAt:
 
 
 @pytest.fixture(scope="module")
-def real(beside: StandInsAt, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
-    try:
-        with real_cluster(beside, tmp_path_factory.mktemp("trouble"), "trouble") as cluster:
-            cluster.options.change({"deleted_after": 0.0})  # KAITO lets go of a Workspace at once
-            yield cluster
-    except Absent as reason:
-        pytest.skip(str(reason))
+def real(beside: StandInsAt, new_real_cluster: StartCluster) -> Iterator[RealCluster]:
+    with new_real_cluster(beside, "trouble") as cluster:
+        cluster.options.change({"deleted_after": 0.0})  # KAITO lets go of a Workspace at once
+        yield cluster
 
 
 @pytest.fixture
@@ -111,9 +108,9 @@ async def test_another_cluster_by_the_same_id_is_found_when_the_first_is_gone(
     adapter: KaitoCluster,
     clock: FakeClock,
     beside: StandInsAt,
-    tmp_path_factory: pytest.TempPathFactory,
+    new_real_cluster: StartCluster,
 ) -> None:
-    with real_cluster(beside, tmp_path_factory.mktemp("again"), real.name):
+    with new_real_cluster(beside, real.name):
         assert await _names(adapter) == (["phi-4"], ["phi-4"])  # the first one still answers
         real.plane.kill(API_SERVER)
         assert await _again(adapter, clock) == ([], [])
