@@ -186,7 +186,7 @@ def _actual(contract: Any) -> ActualBackend:
         parse_marker(contract.description),
         _actual_breaker(contract.circuit_breaker),
         ordered,
-        _certificate_of(contract.credentials),
+        certificate=_certificate_of(contract.credentials),
     )
 
 

@@ -274,7 +274,7 @@ class FakeGateway:
                 backend.with_digest(marker),
                 backend.breaker,
                 backend.members,
-                backend.certificate,
+                certificate=backend.certificate,
             )
 
     async def delete_backend(self, name: str, etag: str) -> None:
