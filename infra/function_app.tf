@@ -75,6 +75,7 @@ locals {
     WORKSPACE_INGRESS_URL = var.cluster == null ? "" : var.cluster.ingress_url
 
     WORKSPACE_GATEWAY_CONTROLLER = var.cluster == null ? "" : var.cluster.gateway_controller
+    WORKSPACE_BACKEND_CERTIFICATE = try(var.cluster.backend_certificate, null) == null ? "" : var.cluster.backend_certificate
 
     FOUNDRY_ACCOUNT_ID          = var.playground == null ? "" : var.playground.account_id
     FOUNDRY_TRACING_RESOURCE_ID = try(var.playground.application_insights_id, null) == null ? "" : var.playground.application_insights_id

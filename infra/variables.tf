@@ -96,12 +96,13 @@ variable "playground" {
 }
 
 variable "cluster" {
-  description = "The existing AKS cluster with KAITO; null when no team gets a GPU of its own. `gateway` is NAMESPACE/NAME of the Kubernetes Gateway, `ingress_url` how API Management reaches it, `gateway_controller` whose Gateway it is (istio, envoy-gateway, nginx)."
+  description = "The existing AKS cluster with KAITO; null when no team gets a GPU of its own. `gateway` is NAMESPACE/NAME of the Kubernetes Gateway, `ingress_url` how API Management reaches it, `gateway_controller` whose Gateway it is (istio, envoy-gateway, nginx), `backend_certificate` the name of the client certificate in API Management that it shows there (docs/gpus.md)."
   type = object({
-    id                 = string
-    gateway            = string
-    ingress_url        = string
-    gateway_controller = optional(string, "")
+    id                  = string
+    gateway             = string
+    ingress_url         = string
+    gateway_controller  = optional(string, "")
+    backend_certificate = optional(string)
   })
   default = null
 }

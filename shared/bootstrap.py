@@ -213,6 +213,7 @@ def _cluster_facts(settings: Settings) -> ClusterFacts | None:
         settings.workspace_gateway,
         str(settings.workspace_ingress_url),
         settings.workspace_gateway_controller,
+        certificate=settings.workspace_backend_certificate,
     )
 
 

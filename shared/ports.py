@@ -423,6 +423,13 @@ class Cluster(Protocol):
         """
         ...
 
+    async def network_policy_engine(self) -> str | None:
+        """What enforces network policies, in the word of AKS (`azure`, `calico`, `cilium`); `none` where
+        nothing does, so that policies are kept and have no effect; None where AKS cannot tell, because the
+        cluster brings its own network.
+        """
+        ...
+
     async def limits(self, namespace: str) -> list[Limit]:
         """What there is under the names of a team's quota and network policy, whoever it belongs to."""
         ...

@@ -35,6 +35,7 @@ _OPERATORS_API = frozenset({"ENTRA_TENANT_ID", "API_AUDIENCE"})
 #: Settings that do nothing without others.
 _NEEDED_BY = {
     "AKS_CLUSTER_ID": ("WORKSPACE_GATEWAY", "WORKSPACE_INGRESS_URL"),
+    "WORKSPACE_BACKEND_CERTIFICATE": ("AKS_CLUSTER_ID",),
     "FOUNDRY_TRACING_RESOURCE_ID": ("FOUNDRY_ACCOUNT_ID",),
 }
 
@@ -88,6 +89,9 @@ class Settings(BaseSettings):
         default=None, alias="WORKSPACE_GATEWAY_CONTROLLER"
     )
     workspace_ingress_url: HttpUrl | None = Field(default=None, alias="WORKSPACE_INGRESS_URL")
+    workspace_backend_certificate: str | None = Field(
+        default=None, alias="WORKSPACE_BACKEND_CERTIFICATE", pattern=r"^[A-Za-z0-9-]{1,80}$"
+    )
 
     foundry_account_id: str | None = Field(default=None, alias="FOUNDRY_ACCOUNT_ID")
     foundry_tracing_resource_id: str | None = Field(default=None, alias="FOUNDRY_TRACING_RESOURCE_ID")

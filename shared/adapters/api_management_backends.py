@@ -123,8 +123,20 @@ class Backends:
             circuit_breaker=None
             if backend.breaker is None
             else _breaker(backend.breaker, _FAILURES[backend.counts_429]),
-            credentials=None if backend.credential is None else _credentials(backend.credential),
+            credentials=self._credentials(backend),
         )
+
+    def _credentials(self, backend: Backend) -> BackendCredentialsContract | None:
+        """A certificate is named by its resource id: by its thumbprint it would be lost when it is renewed in
+        its vault.
+        """
+        from azure.mgmt.apimanagement.models import BackendCredentialsContract
+
+        found = None if backend.credential is None else _credentials(backend.credential)
+        if backend.certificate is not None:
+            found = found or BackendCredentialsContract()
+            found.certificate_ids = [f"{self._service_id}/certificates/{backend.certificate}"]
+        return found
 
 
 def _breaker(breaker: Breaker, failures: tuple[tuple[int, int], ...]) -> BackendCircuitBreaker:
@@ -177,7 +189,14 @@ def _actual(contract: Any) -> ActualBackend:
         _actual_breaker(contract.circuit_breaker),
         ordered,
         _counts_429(contract.circuit_breaker),
+        certificate=_certificate_of(contract.credentials),
     )
+
+
+def _certificate_of(credentials: Any) -> str | None:
+    """The name of the only certificate; of several none is the one that is shown."""
+    ids: list[Any] = list((credentials.certificate_ids if credentials else None) or ())
+    return text(ids[0]).rpartition("/")[2] if len(ids) == 1 else None
 
 
 def _actual_breaker(found: Any) -> Breaker | None:

@@ -8,17 +8,14 @@ plug-in that the kubeconfig names is not needed.
 from __future__ import annotations
 
 import asyncio
-import base64
 import ssl
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
-from shared.adapters.answers import instance, limited, origin, text
-from shared.adapters.azure_sdk import ResourceId, resource_manager_options
+from shared.adapters.aks import ManagedCluster
+from shared.adapters.answers import instance, limited
+from shared.adapters.azure_sdk import ResourceId
 from shared.adapters.kaito_answers import SYSTEM, Answer, PageExpired, Place, version_path
 from shared.adapters.kaito_connection import Connection
 from shared.adapters.kaito_objects import (
@@ -95,7 +92,7 @@ class KaitoCluster:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._id = cluster_id
-        self._resource_manager = resource_manager.rstrip("/")
+        self._aks = ManagedCluster(cluster_id, resource_manager, credential)
         self._credential = credential
         self._now = now
         self._connection = Connection(self._connect, now)
@@ -155,6 +152,10 @@ class KaitoCluster:
     @property
     def _name(self) -> str:
         return ResourceId.of(self._id).name
+
+    async def network_policy_engine(self) -> str | None:
+        with understood(SYSTEM):
+            return await self._aks.network_policy_engine()
 
     async def namespace(self, name: str) -> Namespace | None:
         found = await self._request("GET", _namespace(name))
@@ -343,7 +344,7 @@ class KaitoCluster:
     async def _connect(self) -> ApiClient:
         from kubernetes.aio.client import ApiClient, Configuration
 
-        server, authority = await self._cluster_address()
+        server, authority = await self._aks.address()
         configuration = Configuration(host=server)
         configuration.ca_cert_data = authority
         # the client renews only a key that it has
@@ -359,24 +360,6 @@ class KaitoCluster:
         """Runs before each request; azure-identity gives the same token until it must be renewed."""
         token = await self._credential.get_token(AKS_SCOPE)
         configuration.api_key["BearerToken"] = f"Bearer {token.token}"
-
-    async def _cluster_address(self) -> tuple[str, str]:
-        from azure.mgmt.containerservice.aio import ContainerServiceClient
-
-        cluster_id = ResourceId.of(self._id)
-        options = resource_manager_options(SYSTEM, self._resource_manager)
-        async with ContainerServiceClient(self._credential, cluster_id.subscription, **options) as containers:
-            answer: Any = await containers.managed_clusters.list_cluster_user_credentials(
-                cluster_id.group, cluster_id.name, format="exec"
-            )
-        try:
-            cluster = YAML(typ="safe").load(bytes(answer.kubeconfigs[0].value))["clusters"][0]["cluster"]
-        except YAMLError:
-            raise unexpected(SYSTEM, "no kubeconfig") from None
-        server = text(cluster["server"])
-        if origin(server)[0] != "https":
-            raise unexpected(SYSTEM, "an address without TLS")
-        return server, base64.b64decode(cluster["certificate-authority-data"]).decode()
 
     async def close(self) -> None:
         await self._connection.close()

@@ -19,6 +19,7 @@ from shared.errors import MergekeyError, PermanentError, Unavailable
 from shared.ports import Cluster
 from shared.resources.backends import require_readable
 from shared.resources.served_kinds import NEEDED
+from shared.stages.open_ways import find_open_ways
 
 #: The time limit of one call.
 TIMEOUT = timedelta(seconds=5)
@@ -45,6 +46,7 @@ def _calls(app: App) -> Iterator[tuple[str, Awaitable[object]]]:
     yield "role assignments", app.roles.readers_of(secret)
     if app.cluster is not None:
         yield "Kubernetes", _cluster(app.cluster)
+        yield "ways around API Management", _open_ways(app)
     if app.projects is not None:
         yield "Foundry", app.projects.project(names.project(names.CATALOG_TEAM))
 
@@ -88,6 +90,13 @@ async def _cluster(cluster: Cluster) -> None:
     served, _ = await asyncio.gather(cluster.served(), cluster.namespace(names.namespace(names.CATALOG_TEAM)))
     if missing := served.first_missing(NEEDED):
         raise missing
+
+
+async def _open_ways(app: App) -> None:
+    """Raise PermanentError if models can be called past API Management, or their calls taken away."""
+    ways = await find_open_ways(app)
+    if ways:
+        raise PermanentError("; ".join(way.text for way in ways), reason=ways[0].reason)
 
 
 async def _branch(app: App) -> None:

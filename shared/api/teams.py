@@ -40,6 +40,7 @@ from shared.messaging.routes import DELIVER_KEYS, PROVISION_GATEWAY, PROVISION_P
 from shared.ports import Cluster, Head
 from shared.resources.actual import Limit, Namespace, Route, Workspace
 from shared.resources.plan import UNREAD, Unread
+from shared.stages.open_ways import seen_open_ways
 from shared.stages.sweep import Branch, observe, times_of
 
 _PARTS: Mapping[str, Part] = {
@@ -138,8 +139,11 @@ async def models(app: App, with_shares: bool) -> ModelList:
 
 async def providers(app: App) -> ProviderList:
     """The platform's side of the gateway, compared with the catalogue."""
-    (head, catalog), snapshot = await asyncio.gather(_catalog(app), _platform_side(app))
-    return provider_list(catalog, app.platform, snapshot, head.commit)
+    (head, catalog), snapshot, ways = await asyncio.gather(
+        _catalog(app), _platform_side(app), seen_open_ways(app)
+    )
+    listed = provider_list(catalog, app.platform, snapshot, head.commit)
+    return replace(listed, differences=(*listed.differences, *(way.text for way in ways)))
 
 
 async def _platform_side(app: App) -> Snapshot:

@@ -105,7 +105,7 @@ class Fragment:
 class ActualBackend:
     """A backend as lists show it: without its credential, which the marker's digest stands for. A pool's
     `members` are sorted. `counts_429`: whether its breaker takes a 429 for a failure, None where that was not
-    looked at.
+    looked at. `certificate` is the name of the client certificate that it is shown.
     """
 
     name: str
@@ -115,12 +115,17 @@ class ActualBackend:
     breaker: Breaker | None = None
     members: tuple[PoolMember, ...] = ()
     counts_429: bool | None = None
+    certificate: str | None = None
 
     def equivalent_to(self, desired: Backend) -> bool:
-        """Whether it is as desired, and was not changed since."""
+        """Whether it is as desired, and was not changed since. A certificate that others added where none is
+        desired stays: without it the cluster's Gateway may let nobody in.
+        """
         if self.breaker is not None and self.counts_429 not in (None, desired.counts_429):
             return False
         shown = (self.url, self.breaker, self.members) == (desired.url, desired.breaker, desired.members)
+        if desired.certificate not in (None, self.certificate):
+            return False
         return shown and self.marker is not None and self.marker.digest == desired.digest
 
 

@@ -61,7 +61,8 @@ class Credential:
 class Backend:
     """An APIM backend: one OpenAI-compatible base URL, or with `members` a pool, which has no URL.
     `counts_429`: whether its breaker takes a 429 for a failure; backends are compared by their digests, which
-    say so.
+    say so. `certificate` is the name of a client certificate in API Management that the gateway shows to the
+    backend.
     """
 
     name: str
@@ -70,10 +71,13 @@ class Backend:
     credential: Credential | None = None
     members: tuple[PoolMember, ...] = ()
     counts_429: bool = field(default=True, compare=False)
+    certificate: str | None = None
 
     @property
     def hashed(self) -> dict[str, Any]:
+        shown = {} if self.certificate is None else {"certificate": self.certificate}
         return {
+            **shown,
             "name": self.name,
             "url": self.url,
             "breaker": None if self.breaker is None else self._hashed_breaker(self.breaker),
@@ -176,7 +180,13 @@ def _singles(model: CatalogModel, cluster: Cluster | None) -> Iterator[Backend]:
         yield Backend(name, member.endpoint, model.breaker, secret, counts_429=counts)
     if model.shared is not None and not model.members and cluster is not None:
         url = workspace_url(cluster, CATALOG_TEAM, model.name)
-        yield Backend(shared_backend(model.name), url, model.breaker, counts_429=counts)
+        yield Backend(
+            shared_backend(model.name),
+            url,
+            model.breaker,
+            counts_429=counts,
+            certificate=cluster.certificate,
+        )
 
 
 def _pool(model: CatalogModel) -> Backend:

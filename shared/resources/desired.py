@@ -225,7 +225,8 @@ def compile_gateway(request: AccessRequest, catalog: Catalog, platform: Platform
 def _dedicated_backends(request: AccessRequest, cluster: Cluster | None) -> Iterator[Backend]:
     for model in request.models:
         if cluster is not None and model.instance_type is not None:
-            yield Backend(backend(request.team, model.name), workspace_url(cluster, request.team, model.name))
+            url = workspace_url(cluster, request.team, model.name)
+            yield Backend(backend(request.team, model.name), url, certificate=cluster.certificate)
 
 
 def compile_catalog(catalog: Catalog, platform: Platform) -> DesiredCatalog:

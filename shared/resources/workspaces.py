@@ -55,12 +55,14 @@ LIMITS = {"ResourceQuota": "workspaces", "NetworkPolicy": "only-through-the-gate
 @dataclass(frozen=True, slots=True)
 class Cluster:
     """Where workspaces live. `gateway` is `namespace/name` of the Gateway that the routes attach to, `url`
-    how APIM reaches it, `controller` whose Gateway it is, None where the settings do not say.
+    how APIM reaches it, `controller` whose Gateway it is, None where the settings do not say, `certificate` the
+    name of the client certificate that APIM shows there.
     """
 
     gateway: str
     url: str
     controller: Controller | None = None
+    certificate: str | None = None
 
 
 def workspace_url(cluster: Cluster, team: str, model: str) -> str:

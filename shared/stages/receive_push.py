@@ -27,6 +27,7 @@ from shared.branch.team_states import BranchFiles, Existing, state
 from shared.branch.tree_diff import TreeDiff, diff_trees
 from shared.branch.withdrawal_guard import MissingTeam, MissingTeams
 from shared.catalog.catalog import ParsedCatalog
+from shared.documents.problem import Problem
 from shared.documents.strict_yaml import MAX_FILE_BYTES
 from shared.errors import MergekeyError
 from shared.git import Tree, is_hidden
@@ -42,6 +43,7 @@ from shared.stages.access_changes import (
     requested_changes,
     withdrawn_change,
 )
+from shared.stages.open_ways import seen_open_ways, way_problems
 from shared.stages.outgoing import access_change, sweep
 
 #: A push that touches more requests is left to the sweep, which reads all files in one download.
@@ -109,7 +111,16 @@ async def _queue_touched(
         for change in held_changes(missing, at.head)
     ]
     await app.bus.send(messages)
-    return await report(app, at.head, len(changes), [*reviewed.problems, *held_problems(missing)])
+    told = [*reviewed.problems, *held_problems(missing), *await _open_ways(app, reviewed, touched)]
+    return await report(app, at.head, len(changes), told)
+
+
+async def _open_ways(app: App, reviewed: Review, touched: TreeDiff) -> list[Problem]:
+    """Ways around the gateway, at each touched request for workspaces."""
+    asked = {path for path, request in reviewed.requests.items() if request.has_own_models}
+    paths = sorted(asked.intersection(touched.changed))
+    ways = await seen_open_ways(app) if paths else ()
+    return [problem for path in paths for problem in way_problems(ways, path)]
 
 
 def _catalog_messages(

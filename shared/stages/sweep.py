@@ -66,6 +66,7 @@ from shared.resources.plan import known
 from shared.stages.access_changes import catalog_change, change_of, held_problems, idle_stages, report
 from shared.stages.deep_sweep import NOTHING_READ, DeepSnapshot, read_deeply
 from shared.stages.kaito_release import release_notes
+from shared.stages.open_ways import seen_open_ways, way_problems
 from shared.stages.outgoing import access_change
 from shared.stages.redelivery import redeliver_missed
 from shared.stages.upgrade import is_first_sweep, portion
@@ -111,7 +112,7 @@ async def run_sweep(app: App, event: Event[Sweep]) -> Outcome:
     (branch, snapshot), _ = await asyncio.gather(
         observe(app, head, event.now), redeliver_missed(app, event.now)
     )
-    reviewed, notes = branch.reviewed, await release_notes(app, branch.reviewed.catalog, branch.files)
+    reviewed, notes = branch.reviewed, await _platform_notes(app, branch, snapshot)
     if head is not None and (event.message.verdict or branch.judged.held):
         problems = [
             *reviewed.problems,
@@ -133,6 +134,16 @@ async def run_sweep(app: App, event: Event[Sweep]) -> Outcome:
     note = f"{changes} of {len(reviewed.requests)} teams differ, {queued} messages queued"
     leaving = going(app.platform.repository, snapshot)
     return Done(f"{note}, {leaving} namespaces are being deleted" if leaving else note)
+
+
+async def _platform_notes(app: App, branch: Branch, snapshot: Snapshot) -> tuple[Problem, ...]:
+    """What is told of the cluster at the catalogue: its release of KAITO, and ways around the gateway."""
+    catalog, path = branch.reviewed.catalog, app.paths.catalog
+    releases = await release_notes(app, catalog, branch.files)
+    is_used = any(known(snapshot.workspaces, {}).values())
+    if not is_used and (catalog is None or not catalog.has_workspaces):
+        return releases
+    return (*releases, *way_problems(await seen_open_ways(app), path, is_used=is_used))
 
 
 def _replacements(app: App, branch: Branch, snapshot: Snapshot) -> list[Problem]:

@@ -25,6 +25,7 @@ from shared.resources.desired import DesiredWorkspaces, compile_gateway
 from shared.resources.plan import Plan, known, refusal
 from shared.resources.workspace_plan import ActualWorkspaces, begun, changed_for_all, started
 from shared.resources.workspaces import fixed_fields
+from shared.stages.open_ways import way_that_stops
 from shared.stages.ownership import own_marker
 from shared.stages.workspace_bounds import TOO_MANY_NODES, refused_before
 from shared.stages.workspace_turns import workspaces_before
@@ -41,6 +42,7 @@ TURN_WAIT = timedelta(minutes=1)
 ANOTHER_IS_REPLACED = "AnotherIsReplaced"
 PRODUCT_NOT_THERE, KAITO_RELEASE_UNKNOWN = "ProductNotThere", "KaitoReleaseUnknown"
 WORKSPACE_IMPOSSIBLE = "WorkspaceImpossible"
+GATEWAY_IS_PUBLIC = "GatewayIsPublic"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +90,9 @@ async def _postponed_starts(
     actual: ActualWorkspaces,
 ) -> Postponed:
     """New workspaces as long as the team's product does not grant them, the release of KAITO in the cluster
-    is not the one by which they were judged, or their access secret is under way; and those for which KAITO
-    took too many nodes before. The platform's own workspaces need no product.
+    is not the one by which they were judged, anybody could call them past API Management, or their access
+    secret is under way; and those for which KAITO took too many nodes before. The platform's own workspaces
+    need no product.
     """
     new = started(desired, actual)
     if not new:
@@ -105,6 +108,8 @@ async def _postponed_starts(
     held = dict(_held_by_release(decision.catalog, new, release))
     if held:
         return Postponed(held, difference(decision.catalog.kaito, release))
+    if (way := await way_that_stops(app, event.message.team)) is not None:
+        return Postponed(dict.fromkeys(new, GATEWAY_IS_PUBLIC), way.text)
     return await _postponed_in_namespace(
         app, event, decision.catalog, desired, new, known(actual.namespace, None)
     )
@@ -224,6 +229,13 @@ def waiting_to_start(postponed: Postponed) -> Waiting:
         # A catalogue-wide change takes as long as all teams' models need to start.
         wait = GRANT_WAIT if postponed.is_first_look else TURN_WAIT
         return Waiting(wait, "AnotherIsReplaced", patient=True, note=postponed.note)
+    return _waiting_for_the_cluster(postponed, reasons)
+
+
+def _waiting_for_the_cluster(postponed: Postponed, reasons: Set[str]) -> Waiting:
+    """Until the platform's people have put the cluster right."""
+    if GATEWAY_IS_PUBLIC in reasons:
+        return Waiting(RELEASE_WAIT, "GatewayIsPublic", note=postponed.note)
     if KAITO_RELEASE_UNKNOWN in reasons:
         return Waiting(RELEASE_WAIT, "KaitoReleaseUnknown", note=postponed.note)
     return Waiting(RELEASE_WAIT, "KaitoReleaseDiffers", note=postponed.note)

@@ -21,6 +21,8 @@ from standins.resource_manager.state import State
 from standins.world import World
 
 _NAMED_VALUE = re.compile(r"\{\{([A-Za-z0-9-._]+)\}\}")
+#: The credentials of a backend that this gateway shows.
+_CREDENTIALS = ("authorization", "header", "certificateIds")
 _DURATION = re.compile(
     r"P(?:(?P<days>\d+)D)?(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?"
 )
@@ -95,9 +97,7 @@ class Backends:
     def credentials(self, service: str, target: Target) -> Mapping[str, str]:
         """The headers by which the gateway says who it is."""
         given = target.row["properties"].get("credentials") or {}
-        if unknown := sorted(
-            name for name in given if given[name] and name not in ("authorization", "header")
-        ):
+        if unknown := sorted(name for name in given if given[name] and name not in _CREDENTIALS):
             raise NotKnown(f"credentials.{unknown[0]} of a backend")
         headers = {
             name: ",".join(self._filled(service, value) for value in values)
@@ -108,6 +108,17 @@ class Backends:
                 f"{authorization['scheme']} {self._filled(service, authorization['parameter'])}"
             )
         return headers
+
+    def certificate(self, target: Target) -> Json | None:
+        """The row of the client certificate that the gateway shows, if any."""
+        given = target.row["properties"].get("credentials") or {}
+        ids = given.get("certificateIds") or ()
+        if not ids:
+            return None
+        row = self._state.certificates.get(ids[0])
+        if row is None:
+            raise Failure(500, "Internal server error")
+        return row
 
     def tripped(self) -> list[str]:
         return sorted(

@@ -17,6 +17,7 @@ from yarl import URL
 
 from standins.gateway.backends import Backends, Target
 from standins.gateway.cache import SemanticCache
+from standins.gateway.certificates import Certificates
 from standins.gateway.compiler import compile_fragment, compile_policy
 from standins.gateway.context import Policy, Step
 from standins.gateway.counters import Counters
@@ -44,6 +45,7 @@ class Facilities:
         self.state: State = world.parts[RESOURCE_MANAGER] if RESOURCE_MANAGER in world.parts else State(world)
         self.counters = Counters(world.clock)
         self.backends = Backends(world, self.state)
+        self.certificates = Certificates(world.folder)
         self.cache = SemanticCache(world.clock)
         self.metrics: deque[dict[str, Any]] = deque(maxlen=_KEPT)
         self.log: deque[dict[str, Any]] = deque(maxlen=_KEPT)
@@ -106,10 +108,11 @@ class Facilities:
         timeout = aiohttp.ClientTimeout(
             total=None, sock_connect=10, sock_read=self.options["timeout_seconds"]
         )
+        identity = self.certificates.context(self.backends.certificate(target))
         started, status, retry_after, reason = self.world.clock.now(), 0, None, ""
         try:
             answer = await self._open.request(
-                method, url, data=body, headers=headers, allow_redirects=False, timeout=timeout
+                method, url, data=body, headers=headers, allow_redirects=False, timeout=timeout, ssl=identity
             )
             status, retry_after = answer.status, answer.headers.get("Retry-After")
             return answer

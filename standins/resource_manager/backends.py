@@ -80,6 +80,9 @@ def _check_pool(state: State, fields: Fields) -> None:
 
 def _check_credentials(state: State, service: str, fields: Fields) -> None:
     credentials = fields.given.get("credentials") or {}
+    for id_ in credentials.get("certificateIds") or ():
+        if state.certificates.get(str(id_)) is None:
+            fields.problem("credentials.certificateIds", f"Certificate with id '{id_}' could not be found.")
     authorization = credentials.get("authorization")
     if authorization is not None and not (
         authorization.get("scheme") and 1 <= len(str(authorization.get("parameter") or "")) <= 300

@@ -77,6 +77,7 @@ def _cluster(world: World, group: str, name: str) -> Json:
         "disableLocalAccounts": True,
         "aadProfile": {"managed": True, "enableAzureRBAC": False, "tenantID": TENANT},
         "aiToolchainOperatorProfile": {"enabled": True},
+        "networkProfile": _network(str(world.options[SERVER]["network_policy"])),
     }
     return {
         "id": _ONE.format(subscription=SUBSCRIPTION, group=group, name=name),
@@ -85,6 +86,22 @@ def _cluster(world: World, group: str, name: str) -> Json:
         "location": LOCATION,
         "sku": {"name": "Base", "tier": "Standard"},
         "properties": properties,
+    }
+
+
+def _network(policy: str) -> Json:
+    """https://learn.microsoft.com/azure/aks/use-network-policies"""
+    return {
+        "networkPlugin": "azure",
+        "networkPluginMode": "overlay",
+        "networkPolicy": policy,
+        "networkDataplane": "cilium" if policy == "cilium" else "azure",
+        "loadBalancerSku": "standard",
+        "outboundType": "loadBalancer",
+        "ipFamilies": ["IPv4"],
+        "podCidr": "10.244.0.0/16",
+        "serviceCidr": "10.0.0.0/16",
+        "dnsServiceIP": "10.0.0.10",
     }
 
 

@@ -42,6 +42,9 @@ OPTIONS: Json = {
     # "authority": the certificate authority of that address, PEM}. By every other name there is this set's
     # own.
     "clusters": {},
+    # What enforces network policies in the clusters: "cilium", "azure", "calico", or "none", as AKS makes
+    # a cluster unless it is told otherwise.
+    "network_policy": "cilium",
     # Recordings of the live service keep the comments of a policy; users report policies that came back
     # without.
     "policy_comments_kept": True,
@@ -203,6 +206,7 @@ class State:
         self.fragments = kept(Naming("policyFragments", "PolicyFragment", r"\w+|\w[\w-]+\w", 80))
         self.policies = kept(Naming("policies", "PoliciesConfiguration"))
         self.named_values = kept(Naming("namedValues", "Property"))
+        self.certificates = kept(Naming("certificates", "Certificate", r"[A-Za-z0-9-]+", 80))
         self.groups = kept(Naming("groups", "Group"))
         self.loggers = kept(Naming("loggers", "Logger"))
         self.diagnostics = kept(Naming("diagnostics", "Diagnostic", longest=80))

@@ -147,10 +147,7 @@ REFUSED: dict[str, tuple[str, ...]] = {
             "Elements, attributes and expressions of policies that Mergekey's policies do not have: 500, and "
             "a line on standard error."
         ),
-        (
-            "Named values in policies, breakers that count percent, client certificates, query credentials "
-            "of backends."
-        ),
+        ("Named values in policies, breakers that count percent, query credentials of backends."),
     ),
     "models": (
         (
@@ -162,7 +159,8 @@ REFUSED: dict[str, tuple[str, ...]] = {
     "resource-manager": (
         "API Management: revisions of an API; imports other than `openapi` and `openapi+json`; policies by "
         "link; `tags`, `expandGroups`, `$orderby`; owners of subscriptions other than the administrator; API "
-        "and group links by id, tags, schemas, releases; creating or deleting a service.",
+        "and group links by id, tags, schemas, releases; creating or deleting a service; deleting "
+        "client certificates, and those in a Key Vault.",
         "Conditions on role assignments, deny assignments, policies, deployments, locks.",
         "AKS: creating or changing a cluster, agent pools, administrators' credentials, `runCommand`.",
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from shared.bootstrap import RealApp
 from shared.settings import Settings, SettingsError, load, shown
 
 GROUP = "/subscriptions/0000/resourceGroups/ai/providers"
@@ -148,6 +149,16 @@ def test_a_gateway_has_a_name_with_dots_and_a_known_controller(monkeypatch: pyte
         assert problem.startswith("WORKSPACE_GATEWAY: ")
     [problem] = _problems(monkeypatch, **CLUSTER, WORKSPACE_GATEWAY_CONTROLLER="traefik")
     assert problem.startswith("WORKSPACE_GATEWAY_CONTROLLER: ")
+
+
+def test_a_certificate_is_one_of_a_clusters_backends_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    [lacks] = _problems(monkeypatch, WORKSPACE_BACKEND_CERTIFICATE="gpu-gateway")
+    assert lacks.startswith("AKS_CLUSTER_ID: missing")
+    [no_name] = _problems(monkeypatch, **CLUSTER, WORKSPACE_BACKEND_CERTIFICATE="/certificates/gpu-gateway")
+    assert no_name.startswith("WORKSPACE_BACKEND_CERTIFICATE: ")
+    app = RealApp(_loaded(monkeypatch, **CLUSTER, WORKSPACE_BACKEND_CERTIFICATE="gpu-gateway"))
+    assert app.platform.cluster is not None
+    assert app.platform.cluster.certificate == "gpu-gateway"
 
 
 def test_traces_need_a_playground_and_both_are_named_by_their_ids(monkeypatch: pytest.MonkeyPatch) -> None:

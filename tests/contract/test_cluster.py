@@ -119,6 +119,10 @@ async def test_the_release_of_kaito_is_one_that_is_known(cluster: Cluster) -> No
     assert await cluster.release() in RELEASES
 
 
+async def test_the_cluster_says_what_enforces_network_policies(cluster: Cluster) -> None:
+    assert await cluster.network_policy_engine() in (None, "azure", "calico", "cilium", "none")
+
+
 async def test_applying_what_is_there_changes_nothing(cluster: Cluster, team: str, home: str) -> None:
     before = await _namespace(cluster, home)
     await cluster.apply(namespace_manifest(_marker(team)))

@@ -426,6 +426,14 @@ async def test_a_pool_and_a_breaker_are_listed_as_they_were_written(gateway: Gat
         await gateway.delete_backend(name, "*")
 
 
+async def test_a_certificate_that_is_not_there_cannot_be_shown(gateway: Gateway, team: str) -> None:
+    backend = Backend(f"team-{team}--phi-4", "https://models/v1", certificate=f"contract-{team}")
+    with pytest.raises(Rejected) as refused:
+        await gateway.put_backend(backend, _marker(team), None)
+    assert f"contract-{team}" in refused.value.message
+    assert await gateway.backends(f"team-{team}--") == []
+
+
 async def test_a_named_value_points_into_a_vault_and_stays_while_a_backend_sends_it(
     gateway: Gateway, team: str
 ) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from shared import errors
 from shared.gateway_api.causes import CAUSES as CAUSES_OF_ROUTES
+from shared.gateway_api.listeners import REASONS
 from shared.kaito.causes import CAUSES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,7 +35,7 @@ COMPLAINTS = {
 
 
 def test_every_reason_is_explained_and_every_explained_reason_exists() -> None:
-    found = of_classes() | of_stages() | of_waiting_for_kaito() | of_routes() | of_problems()
+    found = of_classes() | of_stages() | of_waiting_for_kaito() | of_routes() | of_problems() | set(REASONS)
     assert explained() == found
 
 

@@ -98,7 +98,8 @@ class FakeCluster:
 
     `shown` is what the pods of a workspace look like, as `namespace/name`, and `claims` are NodeClaims, where
     not all is as usual; models of `never_load` run and are never ready. `refusals` are why KAITO asks for no
-    node for a workspace. `outlive` is for how long nodes stay after their workspace.
+    node for a workspace. `outlive` is for how long nodes stay after their workspace. `engine` enforces
+    network policies.
 
     `gateways` are those of Gateway API by `namespace/name`; a `controller` (None for none) accepts every
     route to one of them as soon as it is written. `said` is what it says of a route, `namespace/name`, in
@@ -123,6 +124,7 @@ class FakeCluster:
         self.never_load: set[str] = set()
         self.refusals: dict[str, str] = {}
         self.outlive = timedelta(0)
+        self.engine: str | None = "cilium"
         self.external: dict[str, list[ExternalSecret]] = {}
         self.controller: Controller | None = "istio"
         self.gateways: dict[str, Gateway] = {GATEWAY.name: GATEWAY}
@@ -282,6 +284,10 @@ class FakeCluster:
                 for (home, kind, name), kept in self.state.objects.items()
                 if (home, kind) == (namespace, WORKSPACE)
             ]
+
+    async def network_policy_engine(self) -> str | None:
+        async with self._calls.read("cluster", "network_policy_engine"):
+            return self.engine
 
     async def release(self) -> Release | None:
         async with self._of(WORKSPACE, self._calls.read("cluster", "release")):

@@ -46,7 +46,8 @@ class Policy:
 @dataclass
 class State:
     """What the service holds, by name. `policies` are those of products, `links` pairs of product and API,
-    `keys` by subscription; `credentials` are the named values that backends send.
+    `keys` by subscription; `credentials` are the named values that backends send,
+    `certificates` the client certificates that are there.
     """
 
     products: dict[str, Product] = field(default_factory=dict)
@@ -56,6 +57,7 @@ class State:
     keys: dict[str, list[str]] = field(default_factory=dict)
     backends: dict[str, ActualBackend] = field(default_factory=dict)
     credentials: dict[str, str] = field(default_factory=dict)
+    certificates: set[str] = field(default_factory=set)
     named_values: dict[str, ActualNamedValue] = field(default_factory=dict)
     apis: dict[str, Api] = field(default_factory=dict)
     api_policies: dict[str, Policy] = field(default_factory=dict)
@@ -262,6 +264,8 @@ class FakeGateway:
             for member in backend.members:
                 if member.backend not in self.state.backends:
                     raise Rejected(f"Backend with id '{member.backend}' could not be found.")
+            if backend.certificate is not None and backend.certificate not in self.state.certificates:
+                raise Rejected(f"Certificate with id '{backend.certificate}' could not be found.")
             self._keep_credential(backend)
             self.state.backends[backend.name] = ActualBackend(
                 backend.name,
@@ -271,6 +275,7 @@ class FakeGateway:
                 backend.breaker,
                 backend.members,
                 None if backend.breaker is None else backend.counts_429,
+                certificate=backend.certificate,
             )
 
     async def delete_backend(self, name: str, etag: str) -> None:

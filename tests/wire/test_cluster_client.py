@@ -183,3 +183,36 @@ async def test_the_core_groups_404_without_details_is_about_the_kind(room: Room)
     room.fails("LIST nodes", status=404, body=json.dumps(status))
     with pytest.raises(KindNotServed):
         await room.cluster.gpu_nodes()
+
+
+@pytest.mark.parametrize("engine", ["azure", "calico", "cilium", "none"])
+async def test_resource_manager_says_what_enforces_network_policies(room: Room, engine: str) -> None:
+    before = room.standins.control.options("resource-manager")["network_policy"]
+    room.standins.control.set_options("resource-manager", network_policy=engine)
+    found = await room.cluster.network_policy_engine()
+    room.standins.control.set_options("resource-manager", network_policy=before)
+    assert found == engine
+
+
+@pytest.mark.parametrize(
+    ("profile", "engine"),
+    [
+        (None, None),
+        ({"networkPlugin": "none", "networkPolicy": "none"}, None),
+        ({"networkPlugin": "kubenet"}, "none"),
+        ({"networkPlugin": "azure", "networkDataplane": "cilium"}, "cilium"),
+    ],
+    ids=["untold", "a network of its own", "no engine", "by the data plane"],
+)
+async def test_a_network_that_names_no_engine_has_none_unless_it_is_its_own(
+    room: Room, profile: dict[str, str] | None, engine: str | None
+) -> None:
+    body = json.dumps({"location": "x", "properties": {"networkProfile": profile}})
+    room.standins.control.fault("resource-manager", "GET cluster", status=200, body=body)
+    assert await room.cluster.network_policy_engine() == engine
+
+
+async def test_a_cluster_that_may_not_be_read_is_denied(room: Room) -> None:
+    room.standins.control.fault("resource-manager", "GET cluster", status=403)
+    with pytest.raises(AccessDenied):
+        await room.cluster.network_policy_engine()
