@@ -55,8 +55,8 @@ LIMITS = {"ResourceQuota": "workspaces", "NetworkPolicy": "only-through-the-gate
 @dataclass(frozen=True, slots=True)
 class Cluster:
     """Where workspaces live. `gateway` is `namespace/name` of the Gateway that the routes attach to, `url`
-    how APIM reaches it, `controller` whose Gateway it is, None where the settings do not say, `certificate` the
-    name of the client certificate that APIM shows there.
+    how APIM reaches it, `controller` whose Gateway it is, None where the settings do not say, `certificate`
+    the name of the client certificate that APIM shows there.
     """
 
     gateway: str

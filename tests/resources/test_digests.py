@@ -118,8 +118,8 @@ BREAKERS = Breaker(5, 60, 30), Breaker(6, 61, 31)
 CREDENTIALS = Credential("credential--a"), Credential("credential--b", "x-key")
 MEMBERS = PoolMember("shared--a", 50, 1), PoolMember("shared--b", 51, 2)
 BACKENDS = (
-    Backend("a", "https://a/v1", BREAKERS[0], CREDENTIALS[0], MEMBERS[:1], "c"),
-    Backend("b", "https://b/v1", BREAKERS[1], CREDENTIALS[1], MEMBERS[1:], "d"),
+    Backend("a", "https://a/v1", BREAKERS[0], CREDENTIALS[0], MEMBERS[:1], certificate="c"),
+    Backend("b", "https://b/v1", BREAKERS[1], CREDENTIALS[1], MEMBERS[1:], certificate="d"),
 )
 VALUES = NamedValue("credential--a", "https://v/a"), NamedValue("credential--b", "https://v/b")
 Digest = Callable[[Any], str]
