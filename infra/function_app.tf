@@ -4,7 +4,7 @@ locals {
   parts = {
     webhook = {
       always_ready = var.always_ready
-      settings     = { APP_PART = "webhook", ENTRA_TENANT_ID = "", API_AUDIENCE = "" }
+      settings     = { APP_PART = "webhook", ENTRA_TENANT_ID = "", API_AUDIENCE = "", WORKSPACE_CLIENT_CERTIFICATE = "" }
     }
     workers = {
       always_ready = 0
@@ -12,7 +12,7 @@ locals {
     }
     questions = {
       always_ready = 0
-      settings     = { APP_PART = "questions", GITHUB_WEBHOOK_SECRET = "", GITHUB_WEBHOOK_SECRET_PREVIOUS = "" }
+      settings     = { APP_PART = "questions", GITHUB_WEBHOOK_SECRET = "", GITHUB_WEBHOOK_SECRET_PREVIOUS = "", WORKSPACE_CLIENT_CERTIFICATE = "" }
     }
   }
 
@@ -70,12 +70,12 @@ locals {
     PLATFORM_VAULT_URL         = azurerm_key_vault.gateway.vault_uri
     KEY_VAULT_VERIFY_CHALLENGE = "true"
 
-    AKS_CLUSTER_ID        = var.cluster == null ? "" : var.cluster.id
-    WORKSPACE_GATEWAY     = var.cluster == null ? "" : var.cluster.gateway
-    WORKSPACE_INGRESS_URL = var.cluster == null ? "" : var.cluster.ingress_url
-
-    WORKSPACE_GATEWAY_CONTROLLER = var.cluster == null ? "" : var.cluster.gateway_controller
+    AKS_CLUSTER_ID                = var.cluster == null ? "" : var.cluster.id
+    WORKSPACE_GATEWAY             = var.cluster == null ? "" : var.cluster.gateway
+    WORKSPACE_INGRESS_URL         = var.cluster == null ? "" : var.cluster.ingress_url
+    WORKSPACE_GATEWAY_CONTROLLER  = var.cluster == null ? "" : var.cluster.gateway_controller
     WORKSPACE_BACKEND_CERTIFICATE = try(var.cluster.backend_certificate, null) == null ? "" : var.cluster.backend_certificate
+    WORKSPACE_CLIENT_CERTIFICATE  = try(var.cluster.client_certificate, false) ? local.platform_secrets["workspace-client-certificate"] : ""
 
     FOUNDRY_ACCOUNT_ID          = var.playground == null ? "" : var.playground.account_id
     FOUNDRY_TRACING_RESOURCE_ID = try(var.playground.application_insights_id, null) == null ? "" : var.playground.application_insights_id

@@ -43,7 +43,7 @@ resource "azurerm_key_vault" "gateway" {
 # The secrets themselves are put in by hand (README.md), so that they never stand in a Terraform state.
 locals {
   platform_secrets = {
-    for name in ["github-webhook-secret", "github-webhook-secret-previous", "github-app-private-key"] :
+    for name in ["github-webhook-secret", "github-webhook-secret-previous", "github-app-private-key", "workspace-client-certificate"] :
     name => "@Microsoft.KeyVault(SecretUri=${azurerm_key_vault.platform.vault_uri}secrets/${name}/)"
   }
 }

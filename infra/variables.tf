@@ -96,13 +96,14 @@ variable "playground" {
 }
 
 variable "cluster" {
-  description = "The existing AKS cluster with KAITO; null when no team gets a GPU of its own. `gateway` is NAMESPACE/NAME of the Kubernetes Gateway, `ingress_url` how API Management reaches it, `gateway_controller` whose Gateway it is (istio, envoy-gateway, nginx), `backend_certificate` the name of the client certificate in API Management that it shows there (docs/gpus.md)."
+  description = "The existing AKS cluster with KAITO; null when no team gets a GPU of its own. `gateway` is NAMESPACE/NAME of the Kubernetes Gateway, `ingress_url` how API Management reaches it, `gateway_controller` whose Gateway it is (istio, envoy-gateway, nginx), `backend_certificate` the name of the client certificate in API Management that it shows there (docs/gpus.md); `client_certificate`: the workers show it the certificate that the platform's vault has as workspace-client-certificate."
   type = object({
     id                  = string
     gateway             = string
     ingress_url         = string
     gateway_controller  = optional(string, "")
     backend_certificate = optional(string)
+    client_certificate  = optional(bool, false)
   })
   default = null
 }

@@ -16,6 +16,7 @@ from shared.ports import (
     Projects,
     Reports,
     Repository,
+    Roads,
     Roles,
     Vault,
 )
@@ -72,6 +73,8 @@ class App(Protocol):
     def roles(self) -> Roles: ...
     @property
     def cluster(self) -> Cluster | None: ...
+    @property
+    def roads(self) -> Roads | None: ...
     @property
     def projects(self) -> Projects | None: ...
     @property

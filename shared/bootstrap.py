@@ -25,11 +25,13 @@ from shared.ports import (
     Projects,
     Reports,
     Repository,
+    Roads,
     Roles,
     Vault,
 )
 from shared.resources.desired import Platform, Playground
 from shared.resources.workspaces import Cluster as ClusterFacts
+from shared.secret import SecretValue
 from shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -172,14 +174,23 @@ class RealApp:
         return KaitoCluster(self.settings.aks_cluster_id, self._resource_manager, self._credential)
 
     @cached_property
+    def roads(self) -> Roads | None:
+        from shared.adapters.roads import WorkspaceRoads
+
+        if self.platform.cluster is None:
+            return None
+        certificate = self.settings.workspace_client_certificate
+        pem = None if certificate is None else SecretValue(_lines(certificate.get_secret_value()))
+        return WorkspaceRoads(self.platform.cluster.url, pem)
+
+    @cached_property
     def _github(self) -> GitHubClient:
         from shared.adapters.github import AppKey, GitHubClient
 
         settings = self.settings
         app = None
         if settings.github_app_id and settings.github_app_private_key and settings.github_installation_id:
-            # A PEM in one line, as app settings often hold it, has its line ends written as \\n.
-            pem = settings.github_app_private_key.get_secret_value().replace("\\n", "\n")
+            pem = _lines(settings.github_app_private_key.get_secret_value())
             app = AppKey(settings.github_app_id, pem, settings.github_installation_id)
         token = settings.github_token.get_secret_value() if settings.github_token else None
         return GitHubClient(str(settings.github_api_url), app, token)
@@ -200,6 +211,11 @@ class RealApp:
     @property
     def _resource_manager(self) -> str:
         return str(self.settings.resource_manager_url)
+
+
+def _lines(pem: str) -> str:
+    # A PEM in one line, as app settings often hold it, has its line ends written as \n.
+    return pem.replace("\\n", "\n")
 
 
 def _cluster_facts(settings: Settings) -> ClusterFacts | None:

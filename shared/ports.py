@@ -13,6 +13,7 @@ from typing import Protocol
 
 from shared.documents.problem import Problem
 from shared.gateway_api import observed
+from shared.gateway_api.road import RoadAnswer
 from shared.git import Tree
 from shared.kaito.releases import Release
 from shared.kaito.witnesses import NodeClaim, Pod
@@ -468,6 +469,16 @@ class Cluster(Protocol):
         ...
 
     async def delete_namespace(self, name: str, resource_version: str) -> None: ...
+
+
+class Roads(Protocol):
+    """The addresses of workspaces, asked as API Management calls them."""
+
+    async def ask(self, url: str) -> RoadAnswer:
+        """What answers at the OpenAI-compatible base URL of a workspace, as a caller without credentials.
+        Never raises: what goes wrong is the answer.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ run "the_least_that_can_be_asked_for" {
   }
 
   assert {
-    condition     = alltrue([for name in ["GITHUB_WEBHOOK_SECRET_PREVIOUS", "AKS_CLUSTER_ID", "FOUNDRY_ACCOUNT_ID", "FOUNDRY_TRACING_RESOURCE_ID", "ENTRA_TENANT_ID", "API_AUDIENCE"] : local.app_settings[name] == ""])
+    condition     = alltrue([for name in ["GITHUB_WEBHOOK_SECRET_PREVIOUS", "AKS_CLUSTER_ID", "WORKSPACE_CLIENT_CERTIFICATE", "FOUNDRY_ACCOUNT_ID", "FOUNDRY_TRACING_RESOURCE_ID", "ENTRA_TENANT_ID", "API_AUDIENCE"] : local.app_settings[name] == ""])
     error_message = "what was not asked for is empty"
   }
 }
@@ -112,10 +112,16 @@ run "everything_that_can_be_asked_for" {
     always_ready       = 3
     scaler_manages_bus = false
     cluster = {
-      id          = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/ai/providers/Microsoft.ContainerService/managedClusters/gpu"
-      gateway     = "gateway-system/internal"
-      ingress_url = "https://models.internal.contoso.com"
+      id                 = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/ai/providers/Microsoft.ContainerService/managedClusters/gpu"
+      gateway            = "gateway-system/internal"
+      ingress_url        = "https://models.internal.contoso.com"
+      client_certificate = true
     }
+  }
+
+  assert {
+    condition     = startswith(local.app_settings["WORKSPACE_CLIENT_CERTIFICATE"], "@Microsoft.KeyVault(")
+    error_message = "the client certificate is a reference, not a value"
   }
 
   assert {

@@ -42,6 +42,7 @@ READS = {
         "limits", "config_map", "all_quotas", "all_network_policies", "release", "served", "pods", "all_pods",
         "node_claims", "external_secrets", "gateway", "network_policy_engine",
     },
+    "Roads": {"ask"},
     "Projects": {"project", "projects", "connection", "tracing_key"},
     "Deliveries": {"since"},
 }  # fmt: skip
