@@ -16,6 +16,7 @@ from shared.api.team_view import Condition, Status, TeamView
 from shared.branch.states import Access
 from shared.documents.problem import Problem
 from shared.errors import LabelLost
+from shared.gateway_api.road import RoadNote
 from shared.inventory.differences import plans_to_grant
 from shared.inventory.snapshot import DesiredTeam, Part
 from shared.marker import Marker, format_time, read_time
@@ -26,6 +27,7 @@ from shared.resources.keys import renewal_of
 from shared.resources.namespace_labels import has_our_label, label_lost
 from shared.resources.plan import Plan, describe, known
 from shared.resources.project import BEING_DELETED, FAILED, READY, plan_withdrawn_project
+from shared.resources.route_upgrade import road_of
 
 PARTS: tuple[Part, ...] = ("Gateway", "Keys", "Workspaces", "Projects")
 
@@ -303,17 +305,41 @@ def _serving_workspaces(view: TeamView) -> Condition:
     if not managed:
         return Condition("Workspaces", "True", "NothingAsked", "no models of its own")
     found = sorted(managed, key=lambda each: each.name)
-    not_serving = next((bad for each in found if (bad := _not_serving(each)) is not None), None)
-    if not_serving is not None:
-        return not_serving
+    roads = _roads(view, found)
+    faults = (*map(_not_serving, found), *map(_not_answering, roads, roads.values()))
+    fault = next((each for each in faults if each is not None), None)
+    if fault is not None:
+        return fault
     since = max((moment for each in found if (moment := _since(each, _SUCCEEDED))), default=None)
-    return Condition("Workspaces", "True", "Ready", ", ".join(map(_served, found)), since)
+    told = ", ".join(map(_served, found)) + _unproven(roads)
+    return Condition("Workspaces", "True", "Ready", told, since)
+
+
+def _roads(view: TeamView, found: Iterable[Workspace]) -> dict[str, RoadNote | None]:
+    """What the roads to these workspaces were last seen to do, where their routes were read."""
+    routes = {each.name: each for each in known(view.actual.workspaces.routes, ()) if each.managed}
+    return {each.name: road_of(routes[each.name]) for each in found if each.name in routes}
+
+
+def _unproven(roads: Mapping[str, RoadNote | None]) -> str:
+    answers = [note is not None and note.verdict.word == "Answers" for note in roads.values()]
+    return "" if all(answers) else "; road not proven"
 
 
 def _served(workspace: Workspace) -> str:
     """Its name, and what was found although it serves."""
     finding = workspace.verdict.text
     return f"{workspace.name} ({finding})" if finding else workspace.name
+
+
+def _not_answering(name: str, note: RoadNote | None) -> Condition | None:
+    """The condition of a workspace at which calls did not arrive when its road was asked last; None where
+    they did, and where that is not known.
+    """
+    if note is None or note.verdict.word in ("Answers", "NotReachable"):
+        return None
+    text = f"{name}: {note.verdict.text} (the platform)"
+    return Condition("Workspaces", "False", note.verdict.word, text, note.since)
 
 
 def _not_serving(workspace: Workspace) -> Condition | None:

@@ -1,5 +1,6 @@
 """The deep sweep reads teams individually, each about once a day, for what lists cannot show: the text of a
-policy, the keys that the gateway takes, older versions of secrets, the traces of a project.
+policy, the keys that the gateway takes, older versions of secrets, the traces of a project, and whether calls
+arrive at its workspaces.
 """
 
 from __future__ import annotations
@@ -8,19 +9,24 @@ import asyncio
 import hashlib
 from collections.abc import Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from shared import names, telemetry
 from shared.app import App
 from shared.catalog.catalog import Catalog
 from shared.errors import MergekeyError
+from shared.gateway_api.road import RoadNote
 from shared.inventory.snapshot import ActualTeam, DesiredTeam, Snapshot
 from shared.messaging.messages import Sweep
 from shared.messaging.outcomes import Event
+from shared.names import CATALOG_TEAM
 from shared.resources.keys import ActualKeys
+from shared.resources.plan import known
 from shared.resources.product import ActualProduct
 from shared.resources.project import ActualProject
+from shared.resources.route_upgrade import Name
+from shared.stages.workspace_roads import ask_roads
 
 #: Each team's turn comes once in so many sweeps, which begin at this interval.
 SLICES, SWEEP_INTERVAL = 96, timedelta(minutes=15)
@@ -31,10 +37,13 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class DeepSnapshot:
-    """The teams that were read individually. `failures`: why some could not be read; the others were."""
+    """The teams that were read individually. `failures`: why some could not be read; the others were.
+    `roads`: what the roads that were asked do, by namespace and name.
+    """
 
     teams: Mapping[str, ActualTeam] = field(default_factory=dict)
     failures: tuple[MergekeyError, ...] = ()
+    roads: Mapping[Name, RoadNote] = field(default_factory=dict)
 
 
 NOTHING_READ = DeepSnapshot()
@@ -71,7 +80,34 @@ async def read_deeply(
         for each, actual in zip(due, found, strict=True)
         if isinstance(actual, ActualTeam)
     }
-    return DeepSnapshot(read_teams, tuple(failures))
+    asked = [each for each in (CATALOG_TEAM, *(each.request.team for each in teams)) if is_due(each)]
+    return DeepSnapshot(
+        read_teams, tuple(failures), await _roads_of(app, catalog, asked, snapshot, event.now)
+    )
+
+
+async def _roads_of(
+    app: App, catalog: Catalog, teams: Iterable[str], snapshot: Snapshot, now: datetime
+) -> Mapping[Name, RoadNote]:
+    """Ask the roads to the workspaces of these teams whose pods are ready. No road fails a sweep. One that
+    only reports would write what it saw, and asks none.
+    """
+    if app.roads is None or app.sweep_report_only:
+        return {}
+
+    async def ask(team: str) -> dict[Name, RoadNote]:
+        found = snapshot.team(team).workspaces
+        ready = {name for name, each in found.lasting.items() if each.managed and each.verdict.is_ready}
+        routes = [each for each in known(found.routes, ()) if each.name in ready]
+        try:
+            asked = await ask_roads(app, team, routes, catalog, now)
+        except MergekeyError as error:
+            telemetry.not_looked_at_deeply(team, error)
+            return {}
+        return {(names.namespace(team), each.route.name): each.note for each in asked}
+
+    asked = await asyncio.gather(*map(ask, teams))
+    return {name: note for each in asked for name, note in each.items()}
 
 
 def _slice(team: str) -> int:

@@ -6,7 +6,7 @@ No stage blocks while a GPU node starts: it returns `Waiting`, and its message c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import replace
 from datetime import timedelta
 
@@ -19,10 +19,10 @@ from shared.messaging.messages import TeamMessage
 from shared.messaging.outcomes import Done, Event, Outcome, Waiting
 from shared.names import namespace as namespace_name
 from shared.ports import Cluster
-from shared.resources.actual import Limit, Namespace
+from shared.resources.actual import Limit, Namespace, Route, Workspace
 from shared.resources.config_changes import ActualConfigs
 from shared.resources.desired import DesiredWorkspaces, compile_shared_workspaces, compile_workspaces
-from shared.resources.plan import UNREAD, Delete, Plan, Unread, Update, WritablePlan
+from shared.resources.plan import UNREAD, Delete, Plan, Unread, Update, WritablePlan, known
 from shared.resources.served_kinds import types_of
 from shared.resources.workspace_plan import (
     ActualWorkspaces,
@@ -33,6 +33,7 @@ from shared.resources.workspace_plan import (
 from shared.stages.apply import WorkspaceWriter, apply_plan
 from shared.stages.ownership import own_marker
 from shared.stages.read_ahead import ReadAhead
+from shared.stages.route_upgrades import Upgrading
 from shared.stages.workspace_progress import NODE_WAIT, progress
 from shared.stages.workspace_starts import postponed_workspaces, waiting_to_start
 
@@ -84,18 +85,34 @@ async def _provision(
     actual, missing = await _read(cluster, namespace, marker, desired)
     if desired.workspaces and namespace is not None and namespace.terminating:
         return _going(namespace)
+    assert decision.catalog is not None
     postponed = await postponed_workspaces(app, event, decision, desired, marker, actual)
-    plan = plan_workspaces(desired, marker, actual, postponed.workspaces)
+    upgrading = Upgrading(app, event, desired, decision.catalog)
+    due = await upgrading.due(actual)
+    plan = plan_workspaces(desired, marker, actual, postponed.workspaces, due=due.routes, policy=due.policy)
     writable = plan.writable(despite_refusals=True, despite_unread=missing is not None)
     if not await _apply(app, event, decision, writable):
         return _quota_exceeded(event)
     _require_whole(plan, missing)
-    if postponed.workspaces:
-        return waiting_to_start(postponed)
     if not desired.workspaces:
         return await _removed(app, event, plan)
-    standing = await cluster.workspaces(namespace_name(team)) if plan else actual.by_name.values()
-    return await progress(app, event, decision, desired, standing)
+    standing, routes = await _after(cluster, team, plan, actual)
+    proving = await upgrading.prove(routes)
+    if postponed.workspaces:
+        return waiting_to_start(postponed)
+    if isinstance(proving, Waiting):
+        return proving
+    return await progress(app, event, decision, desired, standing, proving)
+
+
+async def _after(
+    cluster: Cluster, team: str, plan: Plan, actual: ActualWorkspaces
+) -> tuple[Iterable[Workspace], Sequence[Route]]:
+    """Workspaces and routes as they are after the plan was written."""
+    if not plan:
+        return actual.by_name.values(), known(actual.routes, ())
+    home = namespace_name(team)
+    return await asyncio.gather(cluster.workspaces(home), cluster.routes(home))
 
 
 def _quota_exceeded(event: Event[TeamMessage]) -> Waiting:

@@ -45,6 +45,7 @@ from shared.inventory.differences import (
 )
 from shared.inventory.list_all import list_all
 from shared.inventory.namespaces import going, labelled, namespace_findings
+from shared.inventory.road_findings import road_findings, upgrades_due
 from shared.inventory.snapshot import ActualTeam, DesiredTeam, Snapshot, Times
 from shared.inventory.unmanaged import unmanaged
 from shared.marker import NOWHERE
@@ -62,7 +63,8 @@ from shared.names import CATALOG_TEAM, FRAGMENT
 from shared.policies.product_policy import requested_model_fragment
 from shared.ports import Head, OutgoingMessage
 from shared.resources.desired import shared_models
-from shared.resources.plan import known
+from shared.resources.plan import Pending, known
+from shared.resources.route_upgrade import fails
 from shared.stages.access_changes import catalog_change, change_of, held_problems, idle_stages, report
 from shared.stages.deep_sweep import NOTHING_READ, DeepSnapshot, read_deeply
 from shared.stages.kaito_release import release_notes
@@ -122,8 +124,12 @@ async def run_sweep(app: App, event: Event[Sweep]) -> Outcome:
         ]
         await report(app, head, len(reviewed.requests), problems)
     deep = await read_deeply(app, reviewed.catalog, branch.desired_teams, snapshot, event)
-    findings = list(_compare(app, branch, snapshot, event.now, deep))
-    texts = (*_unmanaged(app, branch, snapshot, event.now), *(note.message for note in notes))
+    findings = [*_compare(app, branch, snapshot, event.now, deep), *_upgrades(app, branch, snapshot)]
+    texts = (
+        *_unmanaged(app, branch, snapshot, event.now),
+        *road_findings(snapshot, deep.roads),
+        *(note.message for note in notes),
+    )
     for text in texts:
         telemetry.unmanaged_resource(text)
     changes, queued = await _queue_due(app, event, branch, snapshot, findings)
@@ -349,14 +355,29 @@ def _messages(
 
 
 def _without_models(repository: int, snapshot: Snapshot) -> Iterator[str]:
-    """Teams whose workspaces exist and do not serve yet, or no more: no sweep can mend that."""
+    """Teams whose workspaces exist and do not serve yet, or no more, or are not reached: no sweep can mend
+    that.
+    """
     namespaces = known(snapshot.namespaces, {})
     for name, found in known(snapshot.workspaces, {}).items():
         marker = namespaces[name].marker if name in namespaces else None
         if marker is None or marker.repository != repository or name != names.namespace(marker.team):
             continue
-        if not all(each.verdict.is_ready for each in found):
+        routes = known(snapshot.routes, {}).get(name, ())
+        if not all(each.verdict.is_ready for each in found) or any(map(fails, routes)):
             yield marker.team
+
+
+def _upgrades(app: App, branch: Branch, snapshot: Snapshot) -> Iterator[Difference]:
+    """The routes and network policies of earlier versions whose turn it is, and those that are on their way,
+    of teams with access: a message that was lost is made good.
+    """
+    for home, name in sorted(upgrades_due(snapshot, app.platform)):
+        team = CATALOG_TEAM if home == names.namespace(CATALOG_TEAM) else names.team_named_in(home) or ""
+        found = branch.teams.get(team)
+        is_granted = team == CATALOG_TEAM if found is None else found.action.startswith("grant")
+        if is_granted and branch.reviewed.catalog is not None:
+            yield Difference(team, Pending("route", name, "RouteNotProven", note="it has an earlier form"))
 
 
 def times_of(app: App, now: datetime) -> Times:

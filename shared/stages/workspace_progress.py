@@ -15,9 +15,10 @@ from shared.kaito.presets import LEAST_READINESS, LONGEST_READINESS
 from shared.messaging.messages import TeamMessage
 from shared.messaging.outcomes import Done, Event, Outcome, Waiting, worth_saying
 from shared.names import namespace as namespace_name
-from shared.resources.actual import Workspace
+from shared.resources.actual import Route, Workspace
 from shared.resources.desired import DesiredWorkspaces
 from shared.stages.workspace_bounds import require_bounds
+from shared.stages.workspace_roads import require_roads
 
 #: A node takes minutes to start and to stop.
 NODE_WAIT = timedelta(seconds=30)
@@ -29,9 +30,10 @@ async def progress(
     decision: Decision,
     desired: DesiredWorkspaces,
     standing: Iterable[Workspace],
+    routes: Iterable[Route],
 ) -> Outcome:
-    """What KAITO and the cluster say of the workspaces that are ours. Raises for one that takes more nodes
-    than it may, and for one that waiting on cannot help.
+    """What KAITO and the cluster say of the workspaces that are ours, and whether calls arrive at those that
+    are ready. Raises for one that takes more nodes than it may, and for one that waiting on cannot help.
     """
     assert app.cluster is not None
     team = event.message.team
@@ -42,17 +44,29 @@ async def progress(
             team, f"{error}: apply infra/kubernetes/rbac.yaml; until then conditions alone decide"
         )
     await require_bounds(app, event, decision, desired, own)
-    assert decision.catalog is not None
-    return _outcome(event, desired, own, decision.catalog.readiness_times())
+    catalog = decision.catalog
+    assert catalog is not None
+    waiting = _not_ready(event, desired, own, catalog.readiness_times())
+    if waiting is not None:
+        return waiting
+    _tell(team, own)
+    roads = await require_roads(app, event, own, routes, catalog)
+    if isinstance(roads, Waiting):
+        return roads
+    text = f"workspaces ready: {', '.join(sorted(desired.workspaces))}"
+    told = text if roads == "proven" else f"{text}; road not proven"
+    return Done(worth_saying(event, False, told))
 
 
-def _outcome(
+def _not_ready(
     event: Event[TeamMessage],
     desired: DesiredWorkspaces,
     own: Sequence[Workspace],
     readiness: Mapping[str, timedelta],
-) -> Outcome:
-    """Done when all workspaces serve. Raises WorkspaceFailed when one cannot."""
+) -> Waiting | None:
+    """What is waited for until all workspaces are ready by themselves; None when they are. Raises
+    WorkspaceFailed when one cannot be.
+    """
     if any(workspace.terminating for workspace in own):
         return Waiting(NODE_WAIT, "WorkspaceDeleting")
     times = [(each, readiness.get(each.name, LONGEST_READINESS)) for each in own]
@@ -65,8 +79,7 @@ def _outcome(
             return Waiting(NODE_WAIT, verdict.cause.reason, note=note, longer=_longer(verdict.cause, time))
     if len(own) < len(desired.workspaces):
         return Waiting(NODE_WAIT, "WorkspaceNotThere")
-    _tell(event.message.team, own)
-    return Done(worth_saying(event, False, f"workspaces ready: {', '.join(sorted(desired.workspaces))}"))
+    return None
 
 
 def _tell(team: str, serving: Iterable[Workspace]) -> None:

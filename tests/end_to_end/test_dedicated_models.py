@@ -95,9 +95,9 @@ def test_a_call_reaches_the_teams_own_model_when_its_workspace_serves(road: Road
             own.chat.completions.create(**asked)
         for _ in range(3):
             road.advance(361)
-        road.status(push, team, "workspaces", "success")
+        assert road.status(push, team, "workspaces", "success") == "workspaces ready: phi-4"
         assert own.chat.completions.create(**asked).choices[0].message.content
     host = f"phi-4.team-{team}.svc"
     assert {
         call.target for call in road.stack.control.calls() if call.server == "models" and host in call.kind
-    } == {"/v1/chat/completions"}
+    } == {"/v1/models", "/v1/chat/completions"}, "the workers ask it for its name before it is called ready"

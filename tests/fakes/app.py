@@ -27,6 +27,7 @@ from tests.fakes.gateway import FakeGateway
 from tests.fakes.projects import TRACING, FakeProjects
 from tests.fakes.reports import FakeReports
 from tests.fakes.repository import FakeRepository
+from tests.fakes.roads import FakeRoads
 from tests.fakes.roles import FakeRoles
 from tests.fakes.vault import FakeVault
 
@@ -100,6 +101,7 @@ class FakeApp:
         self.vault = FakeVault(self.calls, self.clock)
         self.roles = FakeRoles(self.calls)
         self.cluster = FakeCluster(self.calls, self.clock) if gpus else None
+        self.roads = FakeRoads(self.calls, self.cluster) if self.cluster else None
         self.projects = FakeProjects(self.calls, self.clock) if playground else None
         self.project_roles = FakeRoles(self.calls) if playground else None
         self.reports = FakeReports(self.calls)

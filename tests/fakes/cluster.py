@@ -246,13 +246,13 @@ class FakeCluster:
     async def pods(self, namespace: str) -> list[Pod]:
         """One per workspace once its nodes are there."""
         async with self._of("Pod", self._calls.read("cluster", "pods", namespace)):
-            return self._pods().get(namespace, [])
+            return self.current_pods().get(namespace, [])
 
     async def all_pods(self) -> Mapping[str, list[Pod]]:
         async with self._of("Pod", self._calls.read("cluster", "all_pods")):
-            return self._pods()
+            return self.current_pods()
 
-    def _pods(self) -> dict[str, list[Pod]]:
+    def current_pods(self) -> dict[str, list[Pod]]:
         self._catch_up()
         found: dict[str, list[Pod]] = {}
         for key, kept in self.state.objects.items():

@@ -21,6 +21,7 @@ from shared.branch.withdrawal_guard import MissingTeam, MissingTeams
 from shared.catalog.catalog import read_catalog
 from shared.documents.problem import Problem
 from shared.errors import KindNotServed
+from shared.gateway_api.road import RoadVerdict
 from shared.marker import Marker
 from shared.messaging.messages import TeamMessage
 from shared.messaging.outcomes import Done, Event, Outcome
@@ -36,6 +37,7 @@ from shared.stages import (
     provision_gateway,
     provision_projects,
     receive_push,
+    workspace_roads,
 )
 from shared.stages.apply import apply_plan
 from shared.stages.provision_gateway import leave_held
@@ -206,6 +208,10 @@ def _any_file(homes: Sequence[TeamFile], marker: Marker | None) -> TeamFile | No
 _by_day, _file = states._by_day, states._file
 
 
+def _answers(*_: object) -> RoadVerdict:
+    return RoadVerdict("Answers")
+
+
 async def _nothing_grows(*_: object) -> None:
     """Nothing is reserved."""
 
@@ -301,5 +307,6 @@ SAFEGUARDS = (
             (FakeCluster, "all_workspaces", _or_nothing(FakeCluster.all_workspaces, dict)),
         ),
     ),
+    Safeguard("ready is a call that was answered", ((workspace_roads, "judge_road", _answers),)),
     Safeguard("duplicate detection", ((fake_bus, "WINDOW", timedelta(0)),)),
 )

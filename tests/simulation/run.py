@@ -20,6 +20,7 @@ from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.stages.settlement import start_sweep
 from tests.fakes.bus import Held
 from tests.fakes.calls import Call
+from tests.fakes.roads import undisturbed
 from tests.simulation.caches import forget_trees
 from tests.simulation.catalogs import COMPLETE
 from tests.simulation.checks import Checks
@@ -29,6 +30,7 @@ from tests.simulation.hosts import Hosts
 from tests.simulation.loop import NoEnd, NothingLeft
 from tests.simulation.people import LAST_DAY, TEAMS, People, Push
 from tests.simulation.readers import Readers
+from tests.simulation.roads import RoadTrouble
 from tests.simulation.scene import Scene, Violation, current, is_write
 from tests.simulation.trouble import KINDS, RACES, RIVAL, Trouble
 from tests.simulation.verdict import Verdict
@@ -83,6 +85,8 @@ class Run:
         self.trouble = Trouble(self.scene, self.hosts, kinds, self._meanwhile)
         self.readers = Readers(self.scene)
         self.trouble.rival = self._rival
+        if self.scene.app.roads is not None:
+            self.scene.app.roads.disturbed = RoadTrouble(self.scene)
         self.verdict = Verdict(self.scene, self.watch, self.hands, self.readers)
         self.checks = Checks(
             self.scene, self.verdict, self.watch, self.people, self.github, self.hosts, self.hands
@@ -253,6 +257,9 @@ class Run:
             self.hands.strangers_leave()
         await scene.sleep(10)
         await self.hosts.quiet()
+        # Later than the other faults: a GPU takes so long that a road is hardly asked before.
+        if scene.app.roads is not None:
+            scene.app.roads.disturbed = undisturbed
 
     async def _sweep_until_settled(self) -> None:
         """The least number of sweeps; more while the guard holds others than before: who is cleaned away

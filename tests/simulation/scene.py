@@ -47,7 +47,8 @@ class Handling:
     """One message or webhook call in the hands of a machine. `seen` is the place in the branch's history that
     it saw last, `stale` whether GitHub's answer was old then, `guarded` are the teams that the guard held
     there. `ends`: whether its message may end a team's access. `standing` are the workspaces that it saw when
-    it listed them last, by namespace; that of all of them is None.
+    it listed them last, by namespace; that of all of them is None. `answered` are the workspaces,
+    `namespace/name`, whose models answered it.
     """
 
     machine: Machine
@@ -63,6 +64,7 @@ class Handling:
     ends: bool = False
     guarded: frozenset[str] = frozenset()
     standing: dict[str | None, set[tuple[str, str]]] = field(default_factory=dict)
+    answered: set[str] = field(default_factory=set)
 
     def __str__(self) -> str:
         return f"{self.machine.name} {self.label}"

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 
 from shared import names
+from shared.gateway_api.road import Served
 from shared.marker import Marker
 from shared.messaging.routes import STAGES
 from shared.names import CATALOG_TEAM
@@ -59,6 +60,8 @@ _KINDS = {
 
 #: The line of the log that has people delete a node pool.
 _GONE = re.compile(r"GPU node \S+ was made for the workspace ([^/ ]+)/([^, ]+), which is gone")
+#: The status of a team whose workspaces are ready, with their names.
+_READY = re.compile(r"mergekey/([^/ ]+)/workspaces workspaces ready: ([^;]+)")
 
 
 class Watch:
@@ -72,6 +75,8 @@ class Watch:
         self._in_vain = False
         self._judge = Judge(scene)
         self.rules = Rules(scene)
+        #: How many statuses were looked at.
+        self._read = 0
         #: What the guard keeps of the product that is being written.
         self._kept: Marker | None = None
 
@@ -84,7 +89,9 @@ class Watch:
         team = self._team_of(call)
         shortens = call.name in ("publish_product", "mark_product") and self._is_guarded(team, handling)
         self._kept = self._marker_of(call.target) if shortens else None
-        if handling.team is not None and team is not None and team != handling.team:
+        # A sweep notes at the routes of all teams what it saw of their roads.
+        is_note = call.name == "annotate_route" and handling.team == "sweep"
+        if handling.team is not None and team not in (None, handling.team) and not is_note:
             self._scene.fail(6, f"{handling} of {handling.team} writes for {team}: {call}")
         self._require_ours(call, handling)
         if team is not None and call.name in TAKING:
@@ -100,6 +107,8 @@ class Watch:
 
     def after(self, call: Call, handling: Handling) -> None:
         self._judge.after(call, handling)
+        if call.system in ("roads", "reports"):
+            self._watch_roads(call, handling)
         if call.name in ("workspaces", "all_workspaces"):
             handling.standing[call.target or None] = self._workspaces(call.target)
         if call.name == "head" and handling.ends:
@@ -114,6 +123,22 @@ class Watch:
             self._scene.fail(11, f"{handling} opens a door without limits: {call}")
         elif call.name == "update":
             self._require_leave_to_disable(call, handling)
+
+    def _watch_roads(self, call: Call, handling: Handling) -> None:
+        """A workspace is told to be ready when its model answered the one who tells it, or it says that the
+        road is not proven.
+        """
+        roads = self._scene.app.roads
+        if call.name == "ask" and roads is not None and isinstance(roads.last[call.target], Served):
+            handling.answered.add(call.target)
+        for status in self._scene.app.reports.shown[self._read :] if call.name == "statuses" else ():
+            self._read += 1
+            told = _READY.fullmatch(f"{status.context} {status.description}")
+            team, names_of = ("", "") if told is None else told.groups()
+            ready = names_of.split(", ") if names_of else []
+            unasked = [each for each in ready if f"team-{team}/{each}" not in handling.answered]
+            if unasked:
+                self._scene.fail(15, f"{handling} calls ready what did not answer it: {unasked}")
 
     def _require_seen(self, call: Call, handling: Handling) -> None:
         if handling.standing.get(call.target) != set():

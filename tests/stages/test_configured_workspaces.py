@@ -70,7 +70,7 @@ def _gpu_writes(app: FakeApp) -> list[str]:
     return [
         write.partition("/inference-")[0]
         for write in app.calls.writes("cluster")
-        if not write.startswith("apply")
+        if not write.startswith(("apply", "annotate"))
     ]
 
 
