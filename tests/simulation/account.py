@@ -33,6 +33,11 @@ def _more(one: Grant, other: Grant) -> Grant:
     return tokens or next((each for each in (one, other) if isinstance(each, str)), 0)
 
 
+def _less(tokens: int, said: Grant) -> int:
+    """What is said without a number bounds nothing."""
+    return min(tokens, said) if isinstance(said, int) else tokens
+
+
 def granted(policy: str) -> dict[str, int]:
     """Tokens a minute by model, 0 for a workspace of one's own. In the stories every model has a limit of its
     own.
@@ -80,14 +85,18 @@ class Accounts:
         """What was asked for at the marker's commit; of what was not finished, or less, what the policy
         says.
         """
-        files = {} if marker.commit in ("", NOWHERE) else self._scene.repository.files_of(marker.commit)
-        catalog = catalog_in(files)
-        text = files.get(marker.path, (b"", ""))[0]
-        said = {} if catalog is None else dict(read_request(marker.path, text, catalog, PATHS).tokens)
+        said = self.asked_at(marker)
         if marker.digest and said:
             return said
         firm = self._written(team, {}) or {}
         return {model: _more(said.get(model, 0), firm.get(model, 0)) for model in said.keys() | firm.keys()}
+
+    def asked_at(self, marker: Marker) -> Grants:
+        """What the request at the marker's commit asks for; nothing where nobody knows that commit."""
+        files = {} if marker.commit in ("", NOWHERE) else self._scene.repository.files_of(marker.commit)
+        catalog = catalog_in(files)
+        text = files.get(marker.path, (b"", ""))[0]
+        return {} if catalog is None else read_request(marker.path, text, catalog, PATHS).tokens
 
     def _written(self, team: str, default: Grants) -> Grants:
         policy = self._scene.app.gateway.state.policies.get(names.product(team))
@@ -122,7 +131,10 @@ class Judge:
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
+        self._accounts = Accounts(scene)
         self._written: dict[str, dict[str, int]] = {}
+        #: By product, the one who wrote its policy.
+        self._writers: dict[str, Handling] = {}
         #: By product, its digest and what the policy granted when that was written. A handler that
         #: has lost its lock may overwrite the policy with less, and the marker stays.
         self._vouched: dict[str, tuple[str, dict[str, int]]] = {}
@@ -159,6 +171,7 @@ class Judge:
             return
         if call.name == "put_product_policy":
             self._written[call.target] = granted(self._scene.app.gateway.state.policies[call.target].text)
+            self._writers[call.target] = handling
         if self._is_back(call):
             self._returning.discard(call.target)
         has = self._written.get(call.target, {}) if self._counts(call.target) else {}
@@ -192,12 +205,24 @@ class Judge:
 
     def _too_much(self, grown: list[str], handling: Handling) -> Iterator[str]:
         totals = Counter[str]()
-        for name, amounts in self._written.items():
-            totals.update(amounts if self._counts(name) and not self._was_hidden(name, handling) else {})
+        for name in self._written:
+            if self._counts(name) and not self._was_hidden(name, handling):
+                totals.update(self._known(name))
         limits = self._limits(self._since(handling))
         for model in grown:
             if totals[model] > limits.get(model, inf):
                 yield f"{totals[model]} of {limits[model]} of {model}"
+
+    def _known(self, name: str) -> dict[str, int]:
+        """What others can know that a product's policy grants. Where somebody wrote it who had lost the lock,
+        and nobody looks at it again, it is what the marker vouches for: only a sweep that reads policies
+        finds out.
+        """
+        written, marker = self._written[name], self._scene.app.gateway.state.products[name].marker
+        said = self._accounts.asked_at(marker) if marker is not None and marker.digest else {}
+        if self._writers[name].followed or not said:
+            return written
+        return {model: _less(amount, said.get(model, 0)) for model, amount in written.items()}
 
     def _was_hidden(self, name: str, handling: Handling) -> bool:
         """Whether nobody could see what this product was about to get: it was only reserved, somebody garbled

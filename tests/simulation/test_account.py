@@ -45,6 +45,12 @@ class Story:
         self.scene.repository.note()
         assert catalog_in(self.scene.repository.files()) is not None
 
+    def asks(self, team: str, tokens: int) -> str:
+        """A push with the team's request; the commit."""
+        self.scene.repository.commit({path_of(team): Asked(team, tokens=tokens).text()})
+        self.scene.repository.note()
+        return self.scene.repository.history[-1][1] or ""
+
     def looks(self, team: str) -> Handling:
         """At the branch, then at what everybody has."""
         found = Handling(Machine("m0"), f"provision-gateway {team}", team, 0.0)
@@ -110,6 +116,30 @@ def test_a_reservation_that_somebody_garbled_is_seen_by_its_policy(
     mike = story.looks("mike")
     story.writes(alpha, 20_000)
     story.writes(story.looks("mike") if looks_again else mike, 10_000)
+    assert story.broken == broken
+
+
+@pytest.mark.parametrize(
+    ("followed", "vouches", "tokens", "broken"),
+    [
+        (False, True, 20_000, []),
+        (False, True, 21_000, [13]),
+        (False, False, 20_000, [13]),
+        (True, True, 20_000, [13]),
+    ],
+)
+def test_a_late_policy_that_nobody_looks_at_counts_as_its_marker_says(
+    story: Story, followed: bool, vouches: bool, tokens: int, broken: list[int]
+) -> None:
+    """The team had been granted 5,000, and somebody who had lost the lock wrote 10,000 over that."""
+    story.offers(25_000)
+    late, commit = story.looks("mike"), story.asks("mike", 5_000)
+    story.writes(story.looks("mike"), 5_000)
+    story.marks("publish_product", story.looks("mike"), commit=commit, digest="ab" if vouches else "")
+    late.locked, late.followed = False, followed
+    story.writes(late, 10_000)
+    assert story.broken == []
+    story.writes(story.looks("alpha"), tokens)
     assert story.broken == broken
 
 
