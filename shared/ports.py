@@ -13,6 +13,7 @@ from typing import Protocol
 
 from shared.documents.problem import Problem
 from shared.gateway_api import observed
+from shared.gateway_api.controllers import Controller
 from shared.gateway_api.road import RoadAnswer
 from shared.git import Tree
 from shared.kaito.releases import Release
@@ -398,6 +399,12 @@ class Cluster(Protocol):
 
     async def gateway(self, name: str) -> observed.Gateway | None:
         """A Gateway of Gateway API, `namespace/name`."""
+        ...
+
+    async def gateway_controller(self, name: str) -> Controller | None:
+        """Whose Gateway it is, by its class, or else by what is written into our routes; None where neither
+        tells, or there is no such Gateway. An answer is kept for some minutes.
+        """
         ...
 
     async def gpu_nodes(self) -> list[GpuNode]:

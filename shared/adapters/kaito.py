@@ -44,6 +44,7 @@ from shared.adapters.sharing import SingleFlight
 from shared.adapters.translate import understood, unexpected
 from shared.calls import counted
 from shared.errors import KindNotServed
+from shared.gateway_api.controllers import Controller, controller_of
 from shared.gateway_api.observed import Gateway
 from shared.kaito.releases import Release, release_of
 from shared.kaito.witnesses import NodeClaim, Pod
@@ -55,6 +56,7 @@ from shared.resources.actual import (
     Namespace,
     Route,
     Workspace,
+    parents_in,
 )
 from shared.resources.served_kinds import NEEDED, ServedKinds, TypeName
 from shared.resources.workspaces import API_VERSION, LIMITS, MANAGED_BY, MANAGER, ROUTE_VERSION, Manifest
@@ -67,7 +69,7 @@ V = TypeVar("V")
 
 #: AKS' server application, the same in every tenant.
 AKS_SCOPE = "6dae42f8-4368-4678-94ff-3960e28e3630/.default"
-#: Seconds for which the answers about KAITO's release, and about what is served, are kept.
+#: Seconds for which answers are kept: KAITO's release, the Gateway's controller, and what is served.
 RELEASE_KEPT = DISCOVERY_TIME = 300.0
 NODE_CLAIM_VERSION, EXTERNAL_SECRET_VERSION = "karpenter.sh/v1", "external-secrets.io/v1"
 _LIMITS = {"ResourceQuota": "v1", "NetworkPolicy": "networking.k8s.io/v1"}
@@ -97,6 +99,7 @@ class KaitoCluster:
         self._now = now
         self._connection = Connection(self._connect, now)
         self._release: tuple[float, Release | None] | None = None
+        self._controllers: dict[str, tuple[float, Controller | None]] = {}
         self._served: tuple[float, ServedKinds] | None = None
         self._discovering: SingleFlight[ServedKinds] = SingleFlight()
 
@@ -182,6 +185,20 @@ class KaitoCluster:
         found = await self._request("GET", Place(ROUTE_VERSION, "Gateway", home, own))
         with understood(SYSTEM):
             return None if found is None else gateway_of(found)
+
+    async def gateway_controller(self, name: str) -> Controller | None:
+        kept = self._controllers.get(name)
+        if kept is None or self._now() >= kept[0] + RELEASE_KEPT:
+            kept = self._controllers[name] = self._now(), await self._controller_of(name)
+        return kept[1]
+
+    async def _controller_of(self, name: str) -> Controller | None:
+        """Routes are listed only where the class has a name of the cluster's own."""
+        gateway = await self.gateway(name)
+        found = controller_of(gateway)
+        if gateway is None or found is not None:
+            return found
+        return controller_of(gateway, parents_in(await self.all_routes()))
 
     async def annotate_route(self, namespace: str, name: str, annotations: Mapping[str, str | None]) -> None:
         changed = {"metadata": {"annotations": dict(annotations)}}

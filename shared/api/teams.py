@@ -40,6 +40,7 @@ from shared.messaging.routes import DELIVER_KEYS, PROVISION_GATEWAY, PROVISION_P
 from shared.ports import Cluster, Head
 from shared.resources.actual import Limit, Namespace, Route, Workspace
 from shared.resources.plan import UNREAD, Unread
+from shared.stages.gateway_controller import platform_of
 from shared.stages.open_ways import seen_open_ways
 from shared.stages.sweep import Branch, observe, times_of
 
@@ -86,7 +87,7 @@ async def teams(app: App, audience: Audience) -> TeamList:
         for team in _all_teams(app, branch)
     )
     records = (
-        team_record(view, app.platform, head.commit)
+        team_record(view, branch.platform, head.commit)
         for view in views
         if audience.sees(reading_group(view, app.platform))
     )
@@ -121,7 +122,8 @@ async def team(app: App, name: str, audience: Audience) -> TeamRecord | None:
     ):
         seen.require(*seen.unread)
         return None
-    record = team_record(view, app.platform, head.commit)
+    asks = request is not None and request.has_own_models
+    record = team_record(view, await platform_of(app) if asks else app.platform, head.commit)
     return await _recheck_beside_all(app, view, record, at)
 
 
@@ -139,10 +141,10 @@ async def models(app: App, with_shares: bool) -> ModelList:
 
 async def providers(app: App) -> ProviderList:
     """The platform's side of the gateway, compared with the catalogue."""
-    (head, catalog), snapshot, ways = await asyncio.gather(
-        _catalog(app), _platform_side(app), seen_open_ways(app)
+    (head, catalog), snapshot, ways, platform = await asyncio.gather(
+        _catalog(app), _platform_side(app), seen_open_ways(app), platform_of(app)
     )
-    listed = provider_list(catalog, app.platform, snapshot, head.commit)
+    listed = provider_list(catalog, platform, snapshot, head.commit)
     return replace(listed, differences=(*listed.differences, *(way.text for way in ways)))
 
 

@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
+from shared.gateway_api.controllers import Controller, by_class
 from shared.gateway_api.observed import Gateway, Listener, condition
 
 TAKES_OTHERS = "GatewayTakesOtherRoutes"
 IS_PUBLIC = "GatewayIsPublic"
 POLICIES_IGNORED = "NetworkPoliciesIgnored"
+CONTROLLER_DIFFERS = "GatewayControllerDiffers"
 
 #: Every reason that there is.
-REASONS = (TAKES_OTHERS, IS_PUBLIC, POLICIES_IGNORED)
+REASONS = (TAKES_OTHERS, IS_PUBLIC, POLICIES_IGNORED, CONTROLLER_DIFFERS)
 #: The word of AKS for a cluster in which nothing enforces network policies.
 NO_ENGINE = "none"
 #: Names below these are public, as of the frontends of Application Gateway for Containers.
@@ -56,6 +58,17 @@ def open_ways(
     if engine == NO_ENGINE:
         text = "nothing enforces network policies in the cluster (networkPolicy: none)"
         yield OpenWay(POLICIES_IGNORED, f"{text}: any pod of it can call the models")
+
+
+def other_controller(gateway: Gateway, setting: Controller | None) -> Iterator[OpenWay]:
+    """A setting that contradicts the class of the Gateway: by it network policies let in pods that are not
+    the proxies. A class with another than the usual names tells nothing.
+    """
+    found = by_class(gateway.class_name)
+    if None not in (found, setting) and found != setting:
+        text = f"Gateway {gateway.name} has the class {gateway.class_name}, which is that of {found}"
+        setting_text = f"WORKSPACE_GATEWAY_CONTROLLER is {setting}: network policies go by the setting"
+        yield OpenWay(CONTROLLER_DIFFERS, f"{text}, and {setting_text}")
 
 
 def _public_frontend(gateway: Gateway, has_certificate: bool) -> Iterator[OpenWay]:

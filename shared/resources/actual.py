@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -264,6 +264,11 @@ class Route:
     parents: tuple[Parent, ...] = ()
     annotations: Mapping[str, str] = field(default_factory=dict)
     created: datetime | None = None
+
+
+def parents_in(routes: Mapping[str, Iterable[Route]]) -> tuple[Parent, ...]:
+    """What controllers say of any of these routes, which are given by namespace."""
+    return tuple(parent for found in routes.values() for each in found for parent in each.parents)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shared.catalog.catalog import Catalog
+from shared.gateway_api.controllers import Controller
 from shared.kaito.releases import DEFAULT_RELEASE, Release
 from shared.marker import Marker
 from shared.names import CATALOG_TEAM, PRODUCT_PREFIX, backend, product, project, workspace
@@ -63,6 +64,12 @@ class Platform:
     vault_url: str | None = None
     tier: Tier = "premium"
     playground: Playground | None = None
+
+    def with_controller(self, controller: Controller | None) -> Platform:
+        """The same with whose Gateway it is."""
+        if self.cluster is None or controller is None:
+            return self
+        return replace(self, cluster=replace(self.cluster, controller=controller))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ those of Istio and NGINX have the Gateway's name as a label.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from shared.gateway_api.controllers import NAMESPACE_NAME, proxies
+from shared.gateway_api.controllers import HABITS, NAMESPACE_NAME, proxies
 from shared.marker import Marker
 from shared.resources.actual import Limit
 from shared.resources.plan import Unread
@@ -29,12 +29,13 @@ class PolicyForms:
     """A network policy in its forms. `narrow` lets in the team's own pods on all ports (those of one
     Workspace call each other) and the Gateway's proxies on the port of the model server; `earlier` the
     team's pods and the namespace of the Gateway; `wide` both. All are the same where the controller is not
-    known.
+    known: `others` are then those of all controllers, of which one that stands stays.
     """
 
     earlier: Manifest
     wide: Manifest
     narrow: Manifest
+    others: tuple[Manifest, ...] = ()
 
 
 def policy_forms(marker: Marker, cluster: Cluster) -> PolicyForms:
@@ -43,7 +44,9 @@ def policy_forms(marker: Marker, cluster: Cluster) -> PolicyForms:
     both: Manifest = {"from": [_TEAM, in_home]}
     earlier = _policy(marker, [both])
     if cluster.controller is None:
-        return PolicyForms(earlier, earlier, earlier)
+        known = [policy_forms(marker, replace(cluster, controller=each)) for each in HABITS]
+        others = tuple(form for each in known for form in (each.wide, each.narrow))
+        return PolicyForms(earlier, earlier, earlier, others)
     to_the_server = {
         "from": [proxies(cluster.controller, cluster.gateway)],
         "ports": [{"protocol": "TCP", "port": PORT}],
@@ -74,7 +77,9 @@ def form_to_have(
     if step != "stays":
         return forms.narrow if step == "narrow" else forms.wide
     found = None if isinstance(limits, Unread) else _policy_of(limits)
-    standing = (each for each in (forms.earlier, forms.wide, forms.narrow) if _is_like(found, each))
+    standing = (
+        each for each in (forms.earlier, forms.wide, forms.narrow, *forms.others) if _is_like(found, each)
+    )
     return next(standing, forms.wide if serves else forms.narrow)
 
 

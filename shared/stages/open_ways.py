@@ -9,7 +9,7 @@ from shared import telemetry
 from shared.app import App
 from shared.documents.problem import START, Level, Problem, problem_at
 from shared.errors import AccessDenied, KindNotServed, MergekeyError
-from shared.gateway_api.listeners import OpenWay, open_ways
+from shared.gateway_api.listeners import OpenWay, open_ways, other_controller
 from shared.gateway_api.observed import Gateway
 from shared.resources.workspaces import MANAGED_BY, MANAGER, PREFIX
 
@@ -63,4 +63,6 @@ def way_problems(ways: Iterable[OpenWay], path: str, *, is_used: bool = False) -
 def _judged(app: App, gateway: Gateway | None, engine: str | None) -> Iterator[OpenWay]:
     cluster = app.platform.cluster
     certificate = None if cluster is None else cluster.certificate
-    return open_ways(gateway, engine, has_certificate=certificate is not None, labels=LABELS)
+    yield from open_ways(gateway, engine, has_certificate=certificate is not None, labels=LABELS)
+    if cluster is not None and gateway is not None:
+        yield from other_controller(gateway, cluster.controller)

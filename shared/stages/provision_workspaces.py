@@ -21,7 +21,12 @@ from shared.names import namespace as namespace_name
 from shared.ports import Cluster
 from shared.resources.actual import Limit, Namespace, Route, Workspace
 from shared.resources.config_changes import ActualConfigs
-from shared.resources.desired import DesiredWorkspaces, compile_shared_workspaces, compile_workspaces
+from shared.resources.desired import (
+    DesiredWorkspaces,
+    compile_shared_workspaces,
+    compile_workspaces,
+    shared_models,
+)
 from shared.resources.plan import UNREAD, Delete, Plan, Unread, Update, WritablePlan, known
 from shared.resources.served_kinds import types_of
 from shared.resources.workspace_plan import (
@@ -31,6 +36,7 @@ from shared.resources.workspace_plan import (
     plan_workspaces,
 )
 from shared.stages.apply import WorkspaceWriter, apply_plan
+from shared.stages.gateway_controller import platform_of
 from shared.stages.ownership import own_marker
 from shared.stages.read_ahead import ReadAhead
 from shared.stages.route_upgrades import Upgrading
@@ -53,7 +59,8 @@ async def provision_team_workspaces(
     """The team's own workspaces."""
     assert decision.request is not None
     assert decision.catalog is not None
-    desired = compile_workspaces(decision.request, decision.catalog, app.platform)
+    platform = await platform_of(app) if decision.request.has_own_models else app.platform
+    desired = compile_workspaces(decision.request, decision.catalog, platform)
     return await _provision(app, event, decision, desired, found)
 
 
@@ -62,7 +69,8 @@ async def provision_shared_workspaces(
 ) -> Outcome:
     """The workspaces that the platform runs for all teams, in the namespace of the catalogue."""
     assert decision.catalog is not None
-    desired = compile_shared_workspaces(decision.catalog, app.platform)
+    platform = await platform_of(app) if shared_models(decision.catalog) else app.platform
+    desired = compile_shared_workspaces(decision.catalog, platform)
     return await _provision(app, event, decision, desired, found)
 
 

@@ -28,6 +28,7 @@ from shared.branch.review import Baseline, File, Review, catalog_in
 from shared.branch.states import TeamState
 from shared.branch.team_states import BranchFiles, Existing, states
 from shared.branch.withdrawal_guard import MissingTeams
+from shared.catalog.catalog import Catalog
 from shared.documents.problem import Problem
 from shared.errors import LabelLost, MergekeyError, NotManaged, Rejected
 from shared.git import Tree
@@ -62,11 +63,12 @@ from shared.messaging.routes import (
 from shared.names import CATALOG_TEAM, FRAGMENT
 from shared.policies.product_policy import requested_model_fragment
 from shared.ports import Head, OutgoingMessage
-from shared.resources.desired import shared_models
+from shared.resources.desired import Platform, shared_models
 from shared.resources.plan import Pending, known
 from shared.resources.route_upgrade import fails
 from shared.stages.access_changes import catalog_change, change_of, held_problems, idle_stages, report
 from shared.stages.deep_sweep import NOTHING_READ, DeepSnapshot, read_deeply
+from shared.stages.gateway_controller import platform_of
 from shared.stages.kaito_release import release_notes
 from shared.stages.open_ways import seen_open_ways, way_problems
 from shared.stages.outgoing import access_change
@@ -84,7 +86,8 @@ QUEUED_BY = {DELIVER_KEYS.name: PROVISION_GATEWAY.name}
 class Branch:
     """The branch's files, the review of them, the state of every team, and the teams that the guard holds.
 
-    `unlisted`: why the tree could not be read. Without a branch there is no head.
+    `platform` knows whose Gateway it is, where that can be told. `unlisted`: why the tree could
+    not be read. Without a branch there is no head.
     """
 
     head: Head | None
@@ -93,6 +96,7 @@ class Branch:
     reviewed: Review
     teams: Mapping[str, TeamState]
     judged: MissingTeams
+    platform: Platform
     unlisted: Rejected | None = None
 
     @property
@@ -124,7 +128,7 @@ async def run_sweep(app: App, event: Event[Sweep]) -> Outcome:
         ]
         await report(app, head, len(reviewed.requests), problems)
     deep = await read_deeply(app, reviewed.catalog, branch.desired_teams, snapshot, event)
-    findings = [*_compare(app, branch, snapshot, event.now, deep), *_upgrades(app, branch, snapshot)]
+    findings = [*_compare(app, branch, snapshot, event.now, deep), *_upgrades(branch, snapshot)]
     texts = (
         *_unmanaged(app, branch, snapshot, event.now),
         *road_findings(snapshot, deep.roads),
@@ -147,9 +151,14 @@ async def _platform_notes(app: App, branch: Branch, snapshot: Snapshot) -> tuple
     catalog, path = branch.reviewed.catalog, app.paths.catalog
     releases = await release_notes(app, catalog, branch.files)
     is_used = any(known(snapshot.workspaces, {}).values())
-    if not is_used and (catalog is None or not catalog.has_workspaces):
+    if not _uses_gpus(catalog, snapshot):
         return releases
     return (*releases, *way_problems(await seen_open_ways(app), path, is_used=is_used))
+
+
+def _uses_gpus(catalog: Catalog | None, snapshot: Snapshot) -> bool:
+    """Whether workspaces stand, or could be asked for."""
+    return any(known(snapshot.workspaces, {}).values()) or (catalog is not None and catalog.has_workspaces)
 
 
 def _replacements(app: App, branch: Branch, snapshot: Snapshot) -> list[Problem]:
@@ -249,13 +258,15 @@ async def observe(app: App, head: Head | None, now: datetime) -> tuple[Branch, S
     catalog = catalog_in(files, app.paths.catalog, platform_check(app.platform))
     baseline = Baseline(in_force, today=now.date(), catalog=catalog)
     reviewed = await evaluate(app, files, baseline, KnownObjects(products, snapshot.workspaces))
+    uses_gpus = _uses_gpus(reviewed.catalog, snapshot)
+    platform = await platform_of(app) if uses_gpus else app.platform
     branch = BranchFiles(tree, files, reviewed, app.paths.requests)
     existing, teams = _existing(app, snapshot)
     if head is None or not tree:
         found = states(branch, existing, teams, now.date())
-        return Branch(head, tree, files, reviewed, found, MissingTeams(), unlisted), snapshot
+        return Branch(head, tree, files, reviewed, found, MissingTeams(), platform, unlisted), snapshot
     asked = await evaluate_teams(app, branch, existing, teams, head, now.date())
-    return Branch(head, tree, files, asked.reviewed, asked.teams, asked.missing_teams), snapshot
+    return Branch(head, tree, files, asked.reviewed, asked.teams, asked.missing_teams, platform), snapshot
 
 
 def _existing(app: App, snapshot: Snapshot) -> tuple[Existing, frozenset[str]]:
@@ -368,11 +379,11 @@ def _without_models(repository: int, snapshot: Snapshot) -> Iterator[str]:
             yield marker.team
 
 
-def _upgrades(app: App, branch: Branch, snapshot: Snapshot) -> Iterator[Difference]:
+def _upgrades(branch: Branch, snapshot: Snapshot) -> Iterator[Difference]:
     """The routes and network policies of earlier versions whose turn it is, and those that are on their way,
     of teams with access: a message that was lost is made good.
     """
-    for home, name in sorted(upgrades_due(snapshot, app.platform)):
+    for home, name in sorted(upgrades_due(snapshot, branch.platform)):
         team = CATALOG_TEAM if home == names.namespace(CATALOG_TEAM) else names.team_named_in(home) or ""
         found = branch.teams.get(team)
         is_granted = team == CATALOG_TEAM if found is None else found.action.startswith("grant")
@@ -393,7 +404,7 @@ def _compare(
     """
     catalog, times = branch.reviewed.catalog, times_of(app, now)
     if catalog is not None:
-        yield from differences(CATALOG_TEAM, plans_for_catalog(catalog, app.platform, snapshot))
+        yield from differences(CATALOG_TEAM, plans_for_catalog(catalog, branch.platform, snapshot))
     for team, found in branch.teams.items():
         try:
             actual = deep.teams.get(team) or snapshot.team(team)
@@ -410,7 +421,7 @@ def plans_of(app: App, branch: Branch, found: TeamState, actual: ActualTeam, tim
             if found.request is None or branch.reviewed.catalog is None or held:
                 return {}
             wanted = DesiredTeam(found.request, found.path)
-            return plans_to_grant(wanted, branch.reviewed.catalog, app.platform, actual, times)
+            return plans_to_grant(wanted, branch.reviewed.catalog, branch.platform, actual, times)
         case "end?" if held:
             return plans_to_hold(found.team, repository, actual, times)
         case "freeze":

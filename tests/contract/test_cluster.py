@@ -397,6 +397,18 @@ async def test_a_gateway_that_is_not_there_is_none(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize("side", BOTH)
+async def test_a_gateway_tells_its_controller(cluster: Cluster) -> None:
+    facts = FakeApp().platform.cluster
+    assert facts is not None
+    assert await cluster.gateway_controller(facts.gateway) == "istio"
+
+
+@pytest.mark.parametrize("side", BOTH)
+async def test_a_gateway_that_is_not_there_tells_no_controller(cluster: Cluster) -> None:
+    assert await cluster.gateway_controller("gateway-system/none") is None
+
+
+@pytest.mark.parametrize("side", BOTH)
 async def test_a_controller_takes_a_route_that_names_its_gateway(
     cluster: Cluster, home: str, clock: Watch
 ) -> None:

@@ -13,7 +13,7 @@ from itertools import count
 from typing import Any
 
 from shared.errors import AccessDenied, Busy, KindNotServed, Rejected, Unavailable
-from shared.gateway_api.controllers import Controller
+from shared.gateway_api.controllers import Controller, controller_of
 from shared.gateway_api.observed import Gateway, Parent
 from shared.kaito.releases import Release
 from shared.kaito.witnesses import Container, NodeClaim, Pod
@@ -26,6 +26,7 @@ from shared.resources.actual import (
     Namespace,
     Route,
     Workspace,
+    parents_in,
 )
 from shared.resources.inference_config import configuration_of
 from shared.resources.served_kinds import ServedKinds
@@ -204,6 +205,13 @@ class FakeCluster:
     async def gateway(self, name: str) -> Gateway | None:
         async with self._of("Gateway", self._calls.read("cluster", "gateway", name)):
             return self.gateways.get(name)
+
+    async def gateway_controller(self, name: str) -> Controller | None:
+        async with self._of("Gateway", self._calls.read("cluster", "gateway_controller", name)):
+            gateway = self.gateways.get(name)
+            if gateway is None:
+                return None
+            return controller_of(gateway) or controller_of(gateway, parents_in(self._routes()))
 
     async def annotate_route(self, namespace: str, name: str, annotations: Mapping[str, str | None]) -> None:
         target = f"{namespace}/{name}"

@@ -12,11 +12,11 @@ from shared.gateway_api.observed import Parent
 from shared.marker import Marker
 from shared.resources.actual import Limit, Namespace, Route, Workspace
 from shared.resources.desired import DesiredWorkspaces, Platform, compile_workspaces
-from shared.resources.network_policy import PolicyForms, Step, policy_forms
+from shared.resources.network_policy import PolicyForms, Step, form_to_have, policy_forms
 from shared.resources.plan import UNREAD, Create, Plan, Update
 from shared.resources.routes import form_of, hostname_of
 from shared.resources.workspace_plan import ActualWorkspaces, plan_workspaces
-from shared.resources.workspaces import Cluster, Manifest, fixed_fields, labels_of
+from shared.resources.workspaces import LIMITS, Cluster, Manifest, fixed_fields, labels_of
 from tests.fakes.app import GPU, REPOSITORY, Asked, a_catalog
 from tests.fakes.gateways import GATEWAY
 from tests.resources.plans import steps_of
@@ -167,6 +167,22 @@ def test_a_namespace_in_which_nothing_serves_gets_the_narrow_policy() -> None:
 def test_without_a_known_controller_the_policy_is_as_before() -> None:
     forms = policy_forms(MARKER, replace(CLUSTER, controller=None))
     assert forms.earlier == forms.wide == forms.narrow == policy_forms(MARKER, CLUSTER).earlier
+
+
+@pytest.mark.parametrize("controller", HABITS)
+@pytest.mark.parametrize("form", ["wide", "narrow"])
+def test_a_policy_of_any_controller_stays_while_none_is_known(controller: Controller, form: str) -> None:
+    standing = getattr(policy_forms(MARKER, replace(CLUSTER, controller=controller)), form)
+    seen = [Limit("NetworkPolicy", LIMITS["NetworkPolicy"], managed=True, spec=standing["spec"])]
+    unknown = policy_forms(MARKER, replace(CLUSTER, controller=None))
+    assert form_to_have(unknown, seen, "stays", serves=True) == standing
+
+
+def test_a_policy_of_another_controller_is_widened_and_closes_nothing() -> None:
+    other = policy_forms(MARKER, replace(CLUSTER, controller="envoy-gateway")).narrow
+    seen = [Limit("NetworkPolicy", LIMITS["NetworkPolicy"], managed=True, spec=other["spec"])]
+    forms = policy_forms(MARKER, replace(CLUSTER, controller="istio"))
+    assert form_to_have(forms, seen, "stays", serves=True) == forms.wide
 
 
 @pytest.mark.parametrize(

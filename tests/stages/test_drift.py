@@ -21,8 +21,22 @@ from shared.resources.actual import GpuNode, Product, Subscription
 from shared.stages.settlement import start_sweep
 from shared.stages.sweep import run_sweep
 from tests.fakes.app import GPU, OTHER_READERS, Asked, FakeApp, an_event, catalog_text, path_of
+from tests.fakes.gateways import GATEWAY
 from tests.stages import edits
-from tests.stages.road import a_team, ask, drain, later, push, run, shown, world
+from tests.stages.road import a_platform, ask, drain, later, push, run, shown, world
+
+
+async def a_team(asked: Asked) -> FakeApp:
+    """An app with a team, at a Gateway whose controller nothing tells: a network policy has one form, and no
+    steps between two.
+    """
+    app = await a_platform()
+    assert app.cluster is not None
+    app.cluster.gateways = {GATEWAY.name: replace(GATEWAY, class_name="of-our-own")}
+    app.cluster.controller = None
+    await ask(app, asked)
+    app.calls.forget()
+    return app
 
 
 async def settled() -> FakeApp:

@@ -23,6 +23,7 @@ from shared.resources.workspaces import LIMITS
 from tests.fakes.app import GPU, Asked, FakeApp, a_catalog, catalog_text, path_of
 from tests.fakes.calls import Call
 from tests.fakes.cluster import FakeCluster, Kept
+from tests.fakes.gateways import GATEWAY
 from tests.fakes.roads import FakeRoads
 from tests.stages.road import a_platform, later, push, shown, sweep
 
@@ -227,21 +228,31 @@ async def test_a_message_that_was_lost_on_the_way_is_made_good_by_a_sweep() -> N
 def policy(app: FakeApp, team: str = "alpha") -> str | None:
     """The form of the team's network policy."""
     assert app.platform.cluster is not None
-    forms = policy_forms(Marker(app.platform.repository, team, "", ""), app.platform.cluster)
+    cluster = replace(app.platform.cluster, controller="envoy-gateway")
+    forms = policy_forms(Marker(app.platform.repository, team, "", ""), cluster)
     kept = cluster_of(app).state.objects[f"team-{team}", "NetworkPolicy", LIMITS["NetworkPolicy"]]
     return standing_policy(forms, [Limit("NetworkPolicy", "", managed=True, spec=kept.manifest["spec"])])
 
 
-async def with_controller(*teams: str) -> FakeApp:
-    """An app of teams whose routes and policies are of an earlier version, at a controller that is known."""
+async def with_controller(*teams: str, is_set: bool = True) -> FakeApp:
+    """An app of teams whose routes and policies are of an earlier version, at Envoy Gateway: the setting says
+    so (`is_set`), or the Gateway's class.
+    """
     app = await standing(*teams)
     assert app.platform.cluster is not None
-    app.platform = replace(app.platform, cluster=replace(app.platform.cluster, controller="envoy-gateway"))
+    cluster_of(app).gateways = {GATEWAY.name: replace(GATEWAY, class_name="eg")}
+    for team in teams:
+        earlier = policy_forms(Marker(app.platform.repository, team, "", ""), app.platform.cluster).earlier
+        key = f"team-{team}", "NetworkPolicy", LIMITS["NetworkPolicy"]
+        cluster_of(app).state.objects[key].manifest = earlier
+    if is_set:
+        app.platform = app.platform.with_controller("envoy-gateway")
     return app
 
 
-async def test_a_policy_is_widened_with_the_route_and_narrowed_when_that_is_proven() -> None:
-    app = await with_controller("alpha")
+@pytest.mark.parametrize("is_set", [True, False])
+async def test_a_policy_is_widened_with_the_route_and_narrowed_when_that_is_proven(is_set: bool) -> None:
+    app = await with_controller("alpha", is_set=is_set)
     await sweep(app, deep=True)
     assert policy(app) == "earlier"
     await sweep(app)

@@ -51,6 +51,11 @@ def _asked(standins: StandIns) -> int:
     return sum(call.server == "kubernetes" and call.kind == "GET discovery" for call in calls)
 
 
+def _gateway_reads(standins: StandIns) -> list[str]:
+    calls = standins.control.calls()
+    return [call.kind for call in calls if call.server == "kubernetes" and "gateway" in call.kind.lower()]
+
+
 @pytest.mark.parametrize("release", RELEASES)
 async def test_each_release_is_told_by_what_the_cluster_serves(
     standins: StandIns, cluster: KaitoCluster, release: Release
@@ -76,6 +81,18 @@ async def test_an_answer_is_kept_for_some_minutes_and_then_asked_for_again(
     clock.seconds = RELEASE_KEPT
     assert await cluster.release() == "0.11"
     assert _asked(standins) == 2
+
+
+async def test_whose_gateway_it_is_is_asked_once_in_some_minutes(
+    standins: StandIns, cluster: KaitoCluster, clock: Clock
+) -> None:
+    clock.seconds = 0
+    standins.control.forget_calls()
+    assert {await cluster.gateway_controller("gateway-system/internal") for _ in range(5)} == {"istio"}
+    assert len(_gateway_reads(standins)) == 1
+    clock.seconds = RELEASE_KEPT
+    assert await cluster.gateway_controller("gateway-system/internal") == "istio"
+    assert len(_gateway_reads(standins)) == 2
 
 
 async def test_a_cluster_that_does_not_serve_it_is_asked_again_each_time(
