@@ -1,10 +1,10 @@
-"""Every preset of every release of KAITO, called by its name in the catalogue: an OpenAI client, API Management
-with the policies that the app writes, the route, the proxies of the Gateway, and a model server.
+"""Every preset of every release of KAITO, called by its name in the catalogue: an OpenAI client, API
+Management with the policies that the app writes, the route, the proxies of the Gateway, and a model server.
 
 The server knows its model by the name that KAITO's argument line gives, or the configuration beside it, and
-answers 404 to any other: no table of the app says here what is right. With MERGEKEY_THOROUGH=1 all presets are
-called in all releases and in both ways; otherwise each in the newest release that has it, and a few that the
-catalogue names in each release.
+answers 404 to any other: no table of the app says here what is right. With MERGEKEY_THOROUGH=1 all presets
+are called in all releases and in both ways; otherwise each in the newest release that has it, and a few that
+the catalogue names in each release.
 """
 
 from __future__ import annotations
