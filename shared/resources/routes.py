@@ -47,6 +47,19 @@ def earlier_route_manifest(marker: Marker, model: ModelAccess, cluster: Cluster)
     return object_manifest(ROUTE_VERSION, "HTTPRoute", marker, name, spec)
 
 
+def without_host(manifest: Manifest) -> Manifest:
+    """The same for any host. As soon as one route of a listener names a host, the routes that name none
+    answer 404 there, whatever their paths: beside such routes none may name it.
+    """
+    spec = {key: part for key, part in manifest["spec"].items() if key != "hostnames"}
+    return {**manifest, "spec": spec}
+
+
+def names_no_host(spec: Mapping[str, Any]) -> bool:
+    """Whether an existing route is for any host."""
+    return not spec.get("hostnames")
+
+
 def hostname_of(url: str) -> str | None:
     """The host of an address, as a route names it; None for an IP address, which a route cannot name."""
     host = (urlsplit(url).hostname or "").rstrip(".")

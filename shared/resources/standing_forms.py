@@ -4,14 +4,15 @@ else is right, until it is due.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 
 from shared.resources.actual import Limit, Route
 from shared.resources.desired import DesiredWorkspaces
 from shared.resources.network_policy import Step, form_to_have, with_policy
 from shared.resources.plan import Unread, known
-from shared.resources.workspaces import spec_matches
+from shared.resources.routes import names_no_host, without_host
+from shared.resources.workspaces import Manifest, spec_matches
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +40,37 @@ def in_standing_forms(
     if desired.policy is None:
         return desired
     policy = form_to_have(desired.policy, limits, due.policy, serves=serves)
-    standing = _earlier_that_stand(desired, known(routes, ()), due.routes)
-    earlier = {name: desired.earlier_routes[name] for name in standing}
-    return replace(desired, limits=with_policy(desired.limits, policy), routes={**desired.routes, **earlier})
+    standing = _that_stand(desired, known(routes, ()), due.routes)
+    return replace(desired, limits=with_policy(desired.limits, policy), routes={**desired.routes, **standing})
 
 
-def _earlier_that_stand(desired: DesiredWorkspaces, routes: Iterable[Route], due: Set[str]) -> set[str]:
-    """The routes that are right in the form of earlier releases, and not due."""
-    earlier = desired.earlier_routes
-    return {
-        route.name
-        for route in routes
-        if route.name in earlier and route.name not in due and spec_matches(route.spec, earlier[route.name])
-    }
+def _that_stand(desired: DesiredWorkspaces, routes: Iterable[Route], due: Set[str]) -> dict[str, Manifest]:
+    """The routes that are right in the form of earlier releases, and not due; and those that are right but
+    for the host, which they name with the others or not at all.
+    """
+    found = dict[str, Manifest]()
+    for route in routes:
+        name, earlier = route.name, desired.earlier_routes.get(route.name)
+        if earlier is not None and name not in due and spec_matches(route.spec, earlier):
+            found[name] = earlier
+        elif name in desired.routes and names_no_host(route.spec):
+            any_host = without_host(desired.routes[name])
+            found |= {name: any_host} if spec_matches(route.spec, any_host) else {}
+    return found
+
+
+def beside(desired: DesiredWorkspaces, routes: Mapping[str, Iterable[Route]]) -> DesiredWorkspaces:
+    """The same with routes for any host where one of ours is, in any namespace: calls of that one would end
+    with 404 as soon as another names the host.
+    """
+    if not any(each.managed and names_no_host(each.spec) for found in routes.values() for each in found):
+        return desired
+    return replace(desired, routes={name: without_host(each) for name, each in desired.routes.items()})
+
+
+def may_name_a_host(desired: DesiredWorkspaces, routes: Iterable[Route] | Unread) -> bool:
+    """Whether a route of the team may be written that names a host, and none of that name does so far."""
+    if isinstance(routes, Unread):
+        return False
+    named = {each.name for each in routes if not names_no_host(each.spec)}
+    return any(not names_no_host(each["spec"]) for name, each in desired.routes.items() if name not in named)

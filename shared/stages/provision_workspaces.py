@@ -29,6 +29,7 @@ from shared.resources.desired import (
 )
 from shared.resources.plan import UNREAD, Delete, Plan, Unread, Update, WritablePlan, known
 from shared.resources.served_kinds import types_of
+from shared.resources.standing_forms import beside, may_name_a_host
 from shared.resources.workspace_plan import (
     ActualWorkspaces,
     configs_of,
@@ -93,6 +94,8 @@ async def _provision(
     actual, missing = await _read(cluster, namespace, marker, desired)
     if desired.workspaces and namespace is not None and namespace.terminating:
         return _going(namespace)
+    if may_name_a_host(desired, actual.routes):
+        desired = beside(desired, await cluster.all_routes())
     assert decision.catalog is not None
     postponed = await postponed_workspaces(app, event, decision, desired, marker, actual)
     upgrading = Upgrading(app, event, desired, decision.catalog)

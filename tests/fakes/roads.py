@@ -50,11 +50,25 @@ class FakeRoads:
         objects = self._cluster.state.objects
         if (home, "HTTPRoute", name) not in objects:
             return Unserved(404)
+        if self._is_hidden(home, name):
+            return Unserved(404)
         pods = self._cluster.current_pods().get(home, [])
         if not any(pod.ready and pod.workspace == name for pod in pods):
             return Unserved(503)
         workspace = objects[home, "Workspace", name].manifest
         return Served((self._served(home, workspace["inference"]),))
+
+    def _is_hidden(self, home: str, name: str) -> bool:
+        """Whether it is for any host, and another of the same Gateway names the host."""
+        routes = {key: each for key, each in self._cluster.state.objects.items() if key[1] == "HTTPRoute"}
+        own = routes[home, "HTTPRoute", name].manifest["spec"]
+        if own.get("hostnames"):
+            return False
+        return any(
+            each.manifest["spec"].get("hostnames")
+            and each.manifest["spec"]["parentRefs"] == own["parentRefs"]
+            for each in routes.values()
+        )
 
     def _served(self, home: str, inference: dict[str, dict[str, str]]) -> str:
         """By its configuration, else by its preset: the releases' own names are not played."""

@@ -114,6 +114,22 @@ async def test_one_route_goes_first_and_then_ten_at_a_time() -> None:
     assert forms(app) == {"exact": 25}
 
 
+async def test_no_route_names_a_host_beside_one_that_names_none() -> None:
+    app = await standing("alpha")
+    files = {path_of(team): Asked(team=team, dedicated={"phi-4": GPU}).text() for team in ("alpha", "bravo")}
+    await push(app, files)
+    assert "hostnames" not in route(app, "bravo").manifest["spec"]
+    await later(app, timedelta(hours=1))
+    await next_sweep(app, deep=True)
+    for _ in range(3):
+        await next_sweep(app)
+    assert forms(app, ("alpha", "bravo")) == {"exact": 2}
+    assert [note and note.verdict.word for note in map(_note(app), ("alpha", "bravo"))] == ["Answers"] * 2
+    app.calls.forget()
+    await next_sweep(app, deep=True)
+    assert app.calls.writes("cluster") == []
+
+
 async def test_each_route_is_written_once_and_nothing_else_is() -> None:
     app = await twenty_five()
     await sweep(app, deep=True)

@@ -1,0 +1,204 @@
+"""Standing routes are brought to today's form while calls run: a cluster, the proxies of its Gateway and
+model servers over real connections, stages and sweeps as they are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import aiohttp
+import pytest
+from azure.identity.aio import ManagedIdentityCredential
+
+from shared.adapters.kaito import KaitoCluster
+from shared.adapters.roads import WorkspaceRoads
+from shared.messaging.routes import PROVISION_CATALOG
+from shared.names import CATALOG_TEAM
+from shared.requests.paths import DEFAULT_CATALOG_PATH
+from shared.resources.actual import Route
+from shared.resources.desired import compile_workspaces
+from shared.resources.route_upgrade import ANNOTATION
+from shared.resources.routes import form_of
+from standins.control import Control
+from standins.stack import CLUSTER_ID
+from standins.tests.azure_clients import managed_identity
+from standins.tests.plugin import ROOT, StandIns
+from standins.tests.trust import give_certificates
+from tests.fakes.app import GPU, Asked, FakeApp, a_catalog, catalog_text, path_of
+from tests.fakes.clock import FakeClock
+from tests.stages.road import later, push, run, sweep
+
+TEAMS = tuple(f"team{number:02}x" for number in range(12))
+CATALOG = catalog_text().replace("perTeam: 2, total: 3", "perTeam: 2, total: 30")
+SERVERS = ("identity", "resource-manager", "kubernetes", "models", "ingress")
+QUARTER = timedelta(minutes=15)
+
+
+class SharedClock(FakeClock):
+    """The app's clock, with which that of the stand-ins is moved."""
+
+    def __init__(self, control: Control) -> None:
+        super().__init__(datetime.fromtimestamp(control.now(), UTC))
+        self._control = control
+
+    def advance(self, time: timedelta) -> None:
+        super().advance(time)
+        self._control.advance(time.total_seconds())
+
+    def advance_to(self, moment: datetime) -> None:
+        self.advance(max(moment - self.now(), timedelta(0)))
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIns]:
+    """A cluster of this file's own: an upgrade looks at all routes."""
+    folder = tmp_path_factory.mktemp("cluster")
+    give_certificates(folder)
+    options = ["--control", "--latency", "none", "--with-parent", "--only", *SERVERS]
+    command = [sys.executable, "-m", "standins.run", "--folder", str(folder), *options]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        ready = json.loads(process.stdout.readline())
+        yield StandIns(Control(ready["control"]), ready["addresses"], ready["ca"], folder)
+        process.terminate()
+        process.wait(timeout=300)
+
+
+@dataclass
+class Platform:
+    """An app at the cluster, of which the rest are fakes."""
+
+    app: FakeApp
+    cluster: Called
+    control: Control
+    url: str
+
+    async def routes(self) -> dict[str, Route]:
+        """By team."""
+        return {
+            home.removeprefix("team-"): found for home, [found] in (await self.cluster.all_routes()).items()
+        }
+
+    async def forms(self) -> dict[str, int]:
+        found = await self.routes()
+        return dict(Counter(form_of(each.spec, f"team-{team}", each.name) for team, each in found.items()))
+
+    async def next_sweep(self, deep: bool = False) -> None:
+        await sweep(self.app, deep)
+        await later(self.app, QUARTER)
+
+    def written(self) -> Counter[str]:
+        """How often each route was patched, by who did so."""
+        return Counter(
+            call.target for call in self.control.calls("kubernetes") if call.kind == "PATCH httproute"
+        )
+
+
+@pytest.fixture
+async def platform(own: StandIns) -> AsyncIterator[Platform]:
+    """Twelve teams whose models serve by routes that an earlier version wrote."""
+    own.control.reset()
+    own.control.set_options("kubernetes", nodes_ready_after=0.0, inference_ready_after=0.0)
+    with managed_identity(own):
+        async with ManagedIdentityCredential() as credential:
+            cluster = Called(CLUSTER_ID, own.addresses["resource-manager"], credential)
+            found = Platform(FakeApp(), cluster, own.control, own.addresses["ingress"])
+            await stand(found)
+            yield found
+            await cluster.close()
+
+
+async def stand(platform: Platform) -> None:
+    app: Any = FakeApp(clock=SharedClock(platform.control))
+    app.cluster, app.roads = platform.cluster, WorkspaceRoads(platform.url)
+    app.platform = replace(app.platform, cluster=replace(app.platform.cluster, url=platform.url))
+    platform.app = app
+    app.repository.commit({DEFAULT_CATALOG_PATH: CATALOG})
+    await run(app, PROVISION_CATALOG, CATALOG_TEAM)
+    asked = {team: Asked(team=team, dedicated={"phi-4": GPU}) for team in TEAMS}
+    await push(app, {path_of(team): each.text() for team, each in asked.items()})
+    for team, each in asked.items():
+        desired = compile_workspaces(each.read(a_catalog(CATALOG)), a_catalog(CATALOG), app.platform)
+        await platform.cluster.apply(desired.earlier_routes["phi-4"])
+        await platform.cluster.annotate_route(f"team-{team}", "phi-4", {"mergekey.dev/road": None})
+    app.clock.advance(timedelta(minutes=1))
+    assert await platform.forms() == {"prefix": 12}
+    platform.cluster.url = platform.url
+    platform.control.forget_calls()
+
+
+class Called(KaitoCluster):
+    """All models are called right before each write of a route, and right after it. `failed` are the answers
+    that were none of a model, once each.
+    """
+
+    url = ""
+    rounds = 0
+    failed: frozenset[str] = frozenset()
+
+    async def apply(self, manifest: dict[str, Any]) -> None:
+        await self._round()
+        await super().apply(manifest)
+        await self._round()
+
+    async def _round(self) -> None:
+        if self.url:
+            async with aiohttp.ClientSession() as session:
+                await asyncio.gather(*(self._call(session, team) for team in TEAMS))
+            self.rounds += 1
+
+    async def _call(self, session: aiohttp.ClientSession, team: str) -> None:
+        url = f"{self.url}/team-{team}/phi-4/v1/chat/completions"
+        body = {"model": "phi-4", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1}
+        async with session.post(url, json=body) as answer:
+            await answer.read()
+        if answer.status != 200:
+            self.failed |= {f"{team}: {answer.status}"}
+
+
+async def test_no_call_fails_while_all_routes_are_brought_to_todays_form(platform: Platform) -> None:
+    before = await platform.routes()
+    await platform.next_sweep(deep=True)
+    for _ in range(4):
+        await platform.next_sweep()
+    after = await platform.routes()
+    assert (platform.cluster.failed, platform.cluster.rounds) == (frozenset(), 24)
+    assert await platform.forms() == {"exact": 12}
+    assert {after[team].generation - before[team].generation for team in TEAMS} == {1}
+    assert sorted(platform.written().values()) == [1] * 12 + [3] * 12, "the form; answers, tried, proven"
+
+
+@pytest.mark.parametrize("trouble", ["controller away", "calls fail"])
+async def test_a_first_route_that_fails_is_taken_back_and_no_other_begins(
+    platform: Platform, trouble: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    before, first = await platform.routes(), TEAMS[0]
+    await sweep(platform.app, deep=True)
+    if trouble == "controller away":
+        platform.control.set_options("kubernetes", gateway_controller_away=True)
+    await sweep(platform.app)
+    assert await platform.forms() == {"exact": 1, "prefix": 11}
+    if trouble == "calls fail":
+        platform.control.fault("models", f"GET .* phi-4.team-{first}.svc", status=503, count=None)
+    await later(platform.app, QUARTER)
+    platform.control.set_options("kubernetes", gateway_controller_away=False)
+    for _ in range(2):
+        await platform.next_sweep(deep=True)
+    after = await platform.routes()
+    assert platform.cluster.failed == frozenset()
+    assert await platform.forms() == {"prefix": 12}
+    assert after[first].annotations[ANNOTATION].startswith("kept prefix ")
+    assert after[first].generation - before[first].generation == 2
+    assert {after[team].generation - before[team].generation for team in TEAMS[1:]} == {0}
+    assert not [team for team in TEAMS[1:] if ANNOTATION in after[team].annotations]
+    assert f"route team-{first}/phi-4 has its earlier form back" in caplog.text
