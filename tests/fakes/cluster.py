@@ -15,6 +15,7 @@ from typing import Any
 from shared.errors import AccessDenied, Busy, KindNotServed, Rejected, Unavailable
 from shared.gateway_api.controllers import Controller
 from shared.gateway_api.observed import Gateway, Parent
+from shared.kaito.log_classes import LogTail
 from shared.kaito.releases import Release
 from shared.kaito.witnesses import Container, NodeClaim, Pod
 from shared.ports import Clock
@@ -99,7 +100,7 @@ class FakeCluster:
     `shown` is what the pods of a workspace look like, as `namespace/name`, and `claims` are NodeClaims, where
     not all is as usual; models of `never_load` run and are never ready. `refusals` are why KAITO asks for no
     node for a workspace. `outlive` is for how long nodes stay after their workspace. `engine` enforces
-    network policies.
+    network policies. `logs` are what containers of a workspace wrote before they crashed.
 
     `gateways` are those of Gateway API by `namespace/name`; a `controller` (None for none) accepts every
     route to one of them as soon as it is written. `said` is what it says of a route, `namespace/name`, in
@@ -122,6 +123,7 @@ class FakeCluster:
         self.shown: dict[str, tuple[Pod, ...]] = {}
         self.claims: list[NodeClaim] = []
         self.never_load: set[str] = set()
+        self.logs: dict[str, str] = {}
         self.refusals: dict[str, str] = {}
         self.outlive = timedelta(0)
         self.engine: str | None = "cilium"
@@ -275,6 +277,14 @@ class FakeCluster:
     async def external_secrets(self, namespace: str) -> list[ExternalSecret]:
         async with self._of("ExternalSecret", self._calls.read("cluster", "external_secrets", namespace)):
             return self.external.get(namespace, [])
+
+    async def previous_log(self, namespace: str, pod: str, container: str) -> LogTail | None:
+        async with self._of("pods/log", self._calls.read("cluster", "previous_log", f"{namespace}/{pod}")):
+            found = [each for each in self.current_pods().get(namespace, ()) if each.name == pod]
+            has_crashed = any(
+                one.name == container and one.is_crashing for each in found for one in each.containers
+            )
+            return LogTail(self.logs.get(f"{namespace}/{found[0].workspace}", "")) if has_crashed else None
 
     async def workspaces(self, namespace: str) -> list[Workspace]:
         async with self._of(WORKSPACE, self._calls.read("cluster", "workspaces", namespace)):
