@@ -64,7 +64,7 @@ TYPES = {
 class Kept:
     """One object as it was applied, its version, when it was made, when its deletion began, and when its
     workload was `started` again. `generation` counts the changes of its `spec`; `annotations` were written
-    beside what is applied.
+    beside what is applied. KAITO takes so many nodes `more` than usual for it.
     """
 
     manifest: Manifest
@@ -77,6 +77,7 @@ class Kept:
     was_ready: bool = False
     generation: int = 1
     annotations: dict[str, str] = field(default_factory=dict)
+    more: int = 0
 
 
 @dataclass
@@ -100,7 +101,8 @@ class FakeCluster:
     `shown` is what the pods of a workspace look like, as `namespace/name`, and `claims` are NodeClaims, where
     not all is as usual; models of `never_load` run and are never ready. `refusals` are why KAITO asks for no
     node for a workspace. `outlive` is for how long nodes stay after their workspace. `engine` enforces
-    network policies. `logs` are what containers of a workspace wrote before they crashed.
+    network policies. `logs` are what containers of a workspace wrote before they crashed. Of
+    workspaces that are created KAITO counts `more_nodes` than usual, once.
 
     `gateways` are those of Gateway API by `namespace/name`; a `controller` (None for none) accepts every
     route to one of them as soon as it is written. `said` is what it says of a route, `namespace/name`, in
@@ -124,6 +126,7 @@ class FakeCluster:
         self.claims: list[NodeClaim] = []
         self.never_load: set[str] = set()
         self.logs: dict[str, str] = {}
+        self.more_nodes = 0
         self.refusals: dict[str, str] = {}
         self.outlive = timedelta(0)
         self.engine: str | None = "cilium"
@@ -393,6 +396,7 @@ class FakeCluster:
                 raise Busy(f"{kind} {metadata['name']} already exists")
             self._admit(key)
             self._put(self.state.objects, key, manifest)
+            self.state.objects[key].more = self.more_nodes
 
     async def delete_workspace(self, namespace: str, name: str, resource_version: str) -> None:
         async with self._of(
@@ -512,7 +516,8 @@ class FakeCluster:
     def _workspace(self, name: str, kept: Kept) -> Workspace:
         fixed, managed = fixed_fields(kept.manifest), _is_managed(kept.manifest)
         home = kept.manifest["metadata"].get("namespace", "")
-        nodes = 0 if f"{home}/{name}" in self.refusals else self.counted_nodes.get(name, 1)
+        counted = self.counted_nodes.get(name, 1) + kept.more
+        nodes = 0 if f"{home}/{name}" in self.refusals else counted
         going = kept.deleted is not None
         state = "Ready" if _is_ready(kept.conditions) else "NotReady" if kept.was_ready else "Pending"
         return Workspace(

@@ -49,7 +49,8 @@ class Handling:
     there. `ends`: whether its message may end a team's access. `standing` are the workspaces that it saw when
     it listed them last, by namespace; that of all of them is None. `answered` are the workspaces,
     `namespace/name`, whose models answered it. `sent` is what it sent last; `followed`: what it wrote is
-    looked at again, by itself or by the one who gets its message or a copy.
+    looked at again, by itself or by the one who gets its message or a copy. `bounding` is the namespace in
+    which it deletes a workspace for its nodes.
     """
 
     machine: Machine
@@ -68,6 +69,7 @@ class Handling:
     answered: set[str] = field(default_factory=set)
     sent: str = ""
     followed: bool = True
+    bounding: str = ""
 
     def __str__(self) -> str:
         return f"{self.machine.name} {self.label}"
