@@ -338,7 +338,7 @@ class FakeCluster:
         return found
 
     async def config_map(self, namespace: str, name: str) -> ConfigMap | None:
-        async with self._calls.read("cluster", "config_map", f"{namespace}/{name}"):
+        async with self._of("ConfigMap", self._calls.read("cluster", "config_map", f"{namespace}/{name}")):
             self._catch_up()
             kept = self.state.objects.get((namespace, "ConfigMap", name))
             if kept is None:

@@ -22,6 +22,7 @@ from tests.simulation.watch import Watch
 #: What can be the cause of a dead letter, by its reason and what it tells: the first pattern that fits.
 #: Nothing else is a cause.
 EXPLAINED = (
+    (r"NotManaged: there is a ConfigMap ", ("by hand: configuration edited",)),
     (r"NotManaged: there is a ", ("foreign",)),
     (r"NotManaged: (product|namespace) ", ("foreign",)),
     (r"LabelLost: namespace ", ("by hand: namespace unlabelled",)),
@@ -104,6 +105,7 @@ class Checks:
 
     def _is_refused(self, letter: Mapping[str, object]) -> bool:
         theirs = [*(name for _, name in self.scene.foreign), *self.scene.newer, *self.scene.unlabelled]
+        theirs += [name for _, name in self.hands.edited_configs()]
         if letter["reason"] == "TooManyNodes":
             return self.watch.nodes.explains(str(letter["team"]))
         foreign = letter["reason"] in ("NotManaged", "LabelLost") or "newer version" in str(letter["message"])

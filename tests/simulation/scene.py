@@ -18,6 +18,7 @@ from tests.fakes.app import TIMEOUTS, FakeApp
 from tests.fakes.bus import Held
 from tests.fakes.calls import Call
 from tests.fakes.clock import FakeClock
+from tests.fakes.cluster import Kept
 from tests.fakes.gateway import FakeGateway
 from tests.fakes.repository import FakeRepository, Files
 from tests.simulation.loop import LoopClock, VirtualLoop
@@ -181,6 +182,8 @@ class Scene:
         self.foreign: dict[tuple[str, str], float] = {}
         #: When a hand took the label off a namespace by which the cluster knows ours, as long as it is off.
         self.unlabelled: dict[str, float] = {}
+        #: ConfigMaps that a hand has made anew, by namespace and name, as it made them.
+        self.edited_configs: dict[tuple[str, str], Kept] = {}
         #: When a newer version wrote a product, as long as nobody has put it back.
         self.newer: dict[str, float] = {}
         self.misled: dict[str, float] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
@@ -68,6 +68,10 @@ class Verdict:
     def wished(self, what: str) -> set[str]:
         """The teams of which the branch says just that."""
         return {team for team, wish in self.wishes().items() if wish.what == what}
+
+    def ended_since(self, earlier: Mapping[str, Wish]) -> set[str]:
+        """The teams whose access was not over then, and is by now: with the branch as it was, by its day."""
+        return {team for team in self.wished("over") if earlier[team].what != "over"}
 
     def wishes(self) -> dict[str, Wish]:
         place, in_use = len(self._scene.repository.history) - 1, self._in_use()
@@ -177,8 +181,12 @@ class Verdict:
         # A bound of GPUs comes to a namespace with the next change of its models.
         unbounded = team_of_its_own(wish.path, wish.text, without_bound(catalog), team)
         older, newer = (self._watch.nodes.as_told(team, each["cluster"]) for each in (unbounded, wanted))
-        if self._watch.nodes.explains(team):
+        is_edited = bool(self._hands.edited_configs(team))
+        if is_edited or self._watch.nodes.explains(team):
             actual = vouched(actual, wanted)
+        if is_edited:
+            # What needs the configuration is not made; what stands stays as it is.
+            actual = {**actual, "cluster": newer}
         return difference(actual, {**wanted, "cluster": older if actual["cluster"] == older else newer})
 
     def of_platform(self) -> list[str]:
