@@ -76,6 +76,7 @@ locals {
     WORKSPACE_GATEWAY_CONTROLLER  = var.cluster == null ? "" : var.cluster.gateway_controller
     WORKSPACE_BACKEND_CERTIFICATE = try(var.cluster.backend_certificate, null) == null ? "" : var.cluster.backend_certificate
     WORKSPACE_CLIENT_CERTIFICATE  = try(var.cluster.client_certificate, false) ? local.platform_secrets["workspace-client-certificate"] : ""
+    POD_LOGS                      = "false"
 
     FOUNDRY_ACCOUNT_ID          = var.playground == null ? "" : var.playground.account_id
     FOUNDRY_TRACING_RESOURCE_ID = try(var.playground.application_insights_id, null) == null ? "" : var.playground.application_insights_id

@@ -56,6 +56,8 @@ class App(Protocol):
     sweep_report_only: bool
     #: How many teams that differ by our version alone a sweep queues at most.
     sweep_upgrades: int
+    #: Whether the end of a crashing container's log may be read, for its class.
+    pod_logs: bool
 
     @property
     def clock(self) -> Clock: ...

@@ -68,6 +68,7 @@ class RealApp:
         )
         self.sweep_report_only = settings.sweep_report_only
         self.sweep_upgrades = settings.sweep_upgrades
+        self.pod_logs = settings.pod_logs
         self.clock = SystemClock()
 
     @cached_property

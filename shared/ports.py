@@ -16,6 +16,7 @@ from shared.gateway_api import observed
 from shared.gateway_api.controllers import Controller
 from shared.gateway_api.road import RoadAnswer
 from shared.git import Tree
+from shared.kaito.log_classes import LogTail
 from shared.kaito.releases import Release
 from shared.kaito.witnesses import NodeClaim, Pod
 from shared.marker import Marker
@@ -424,6 +425,9 @@ class Cluster(Protocol):
         ...
 
     async def external_secrets(self, namespace: str) -> list[ExternalSecret]: ...
+    async def previous_log(self, namespace: str, pod: str, container: str) -> LogTail | None:
+        """The last lines of what the container wrote before it was started again; None for none."""
+        ...
 
     async def release(self) -> Release | None:
         """The release of KAITO, by what the cluster serves; None for one that this version does not know. An

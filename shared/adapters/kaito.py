@@ -18,6 +18,7 @@ from shared.adapters.answers import instance, limited
 from shared.adapters.azure_sdk import ResourceId
 from shared.adapters.kaito_answers import SYSTEM, Answer, PageExpired, Place, version_path
 from shared.adapters.kaito_connection import Connection
+from shared.adapters.kaito_logs import previous_log
 from shared.adapters.kaito_objects import (
     FIELD_MANAGER,
     at_home,
@@ -46,6 +47,7 @@ from shared.calls import counted
 from shared.errors import KindNotServed
 from shared.gateway_api.controllers import Controller, controller_of
 from shared.gateway_api.observed import Gateway
+from shared.kaito.log_classes import LogTail
 from shared.kaito.releases import Release, release_of
 from shared.kaito.witnesses import NodeClaim, Pod
 from shared.resources.actual import (
@@ -236,6 +238,9 @@ class KaitoCluster:
     async def external_secrets(self, namespace: str) -> list[ExternalSecret]:
         place = Place(EXTERNAL_SECRET_VERSION, "ExternalSecret", namespace)
         return await self._list(place, external_secret_of)
+
+    async def previous_log(self, namespace: str, pod: str, container: str) -> LogTail | None:
+        return await previous_log(self._send, Place("v1", "Pod", namespace, pod), container)
 
     async def _list(
         self, place: Place, read: Callable[[Manifest], V], query: Mapping[str, str] | None = None

@@ -11,6 +11,7 @@ from shared import names
 from shared.app import App
 from shared.errors import AccessDenied, KindNotServed, MergekeyError
 from shared.inventory.snapshot import Snapshot
+from shared.inventory.workspace_logs import with_log_classes
 from shared.inventory.workspace_witnesses import Witnesses, witnesses
 from shared.ports import Cluster
 from shared.resources.actual import (
@@ -94,7 +95,7 @@ async def list_all(app: App, products: Iterable[Product]) -> Snapshot:
         unified,
         on_gateway,
         in_vault,
-        _survey_cluster(app.cluster),
+        _survey_cluster(app.cluster, app.pod_logs),
         _survey_playground(app),
     )
     found = (
@@ -132,7 +133,7 @@ async def _survey_playground(app: App) -> tuple[Mapping[str, Project], Mapping[s
     return _by_name(projects), users
 
 
-async def _survey_cluster(cluster: Cluster | None) -> _InCluster:
+async def _survey_cluster(cluster: Cluster | None, with_logs: bool) -> _InCluster:
     """Nodes are listed first: one whose workspace is not in the later list has lost it."""
     if cluster is None:
         return _InCluster()
@@ -147,15 +148,17 @@ async def _survey_cluster(cluster: Cluster | None) -> _InCluster:
     seen = await witnesses(
         cluster, known(standing, {}), with_claims=_has_lost_nodes(known(or_unread(nodes), ()), standing)
     )
+    denied = dict(seen.denied or {})
+    told = {home: seen.of(home, each) for home, each in known(standing, {}).items()}
+    if with_logs:
+        told = {home: await with_log_classes(cluster, home, each, denied) for home, each in told.items()}
     return _InCluster(
         UNREAD if isinstance(namespaces, KindNotServed) else _by_name(namespaces),
-        standing
-        if isinstance(standing, Unread)
-        else {home: seen.of(home, each) for home, each in standing.items()},
+        standing if isinstance(standing, Unread) else told,
         _by_home(routes),
         UNREAD if isinstance(nodes, KindNotServed) else _with_claims(nodes, seen),
         limits,
-        {**unknown, **(seen.denied or {}), **errors_of(nodes, namespaces, workspaces, routes)},
+        {**unknown, **denied, **errors_of(nodes, namespaces, workspaces, routes)},
     )
 
 

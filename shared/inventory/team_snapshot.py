@@ -149,20 +149,23 @@ async def _in_cluster(app: App, team: str, request: AccessRequest | None) -> InC
         namespace = await app.cluster.namespace(name)
         if namespace is None:
             return InCluster()
-        return InCluster(namespace, await _told(app.cluster, name, await app.cluster.workspaces(name)))
+        standing = await app.cluster.workspaces(name)
+        return InCluster(namespace, await _told(app.cluster, name, standing, app.pod_logs))
     namespace, workspaces, routes, limits = await asyncio.gather(
         app.cluster.namespace(name),
         app.cluster.workspaces(name),
         app.cluster.routes(name),
         app.cluster.limits(name),
     )
-    told = await _told(app.cluster, name, workspaces)
+    told = await _told(app.cluster, name, workspaces, app.pod_logs)
     return InCluster(namespace, told, tuple(routes), tuple(limits))
 
 
-async def _told(cluster: Cluster, home: str, workspaces: Iterable[Workspace]) -> tuple[Workspace, ...]:
+async def _told(
+    cluster: Cluster, home: str, workspaces: Iterable[Workspace], with_logs: bool
+) -> tuple[Workspace, ...]:
     """The workspaces, ours with all that shows why they do not serve."""
-    seen, _ = await with_witnesses(cluster, home, workspaces)
+    seen, _ = await with_witnesses(cluster, home, workspaces, with_logs=with_logs)
     return seen
 
 

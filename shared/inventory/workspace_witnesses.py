@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from shared.errors import AccessDenied, KindNotServed
+from shared.inventory.workspace_logs import with_log_classes
 from shared.kaito.causes import needed
 from shared.kaito.witnesses import NodeClaim, Pod
 from shared.ports import Cluster
@@ -48,16 +49,19 @@ class Witnesses:
 
 
 async def with_witnesses(
-    cluster: Cluster, home: str, workspaces: Iterable[Workspace]
+    cluster: Cluster, home: str, workspaces: Iterable[Workspace], *, with_logs: bool = False
 ) -> tuple[tuple[Workspace, ...], Mapping[str, AccessDenied]]:
-    """The workspaces of one namespace with their witnesses, for one list of each kind at most."""
+    """The workspaces of one namespace with their witnesses, for one list of each kind at most; `with_logs`:
+    and for one log of each that crashes.
+    """
     found = tuple(workspaces)
 
     async def pods() -> Mapping[str, Sequence[Pod]]:
         return {home: await cluster.pods(home)}
 
     seen = await _read(pods, cluster.node_claims, _wanted(found))
-    return seen.of(home, found), seen.denied or {}
+    told, denied = seen.of(home, found), dict(seen.denied or {})
+    return (await with_log_classes(cluster, home, told, denied) if with_logs else told), denied
 
 
 async def witnesses(cluster: Cluster, workspaces: ByHome, *, with_claims: bool = False) -> Witnesses:

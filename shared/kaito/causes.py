@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from shared.errors import Actor
+from shared.kaito.log_classes import FINAL, LogClass
 from shared.kaito.witnesses import Container, NodeClaim, Pod
 
 #: `now`: waiting on cannot help. `later`: it may pass, and stands after the readiness time of its preset
@@ -83,7 +84,9 @@ NO_POD = Cause("PodNotThere", "nobody: it is tried again", then=_NO_POD)
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """One thing that was seen. `where`: `estimate`, `node` or `pod`; `of` names the container or the pod."""
+    """One thing that was seen. `where`: `estimate`, `node` or `pod`; `of` names the container or the pod,
+    `log` is the class of what the container wrote before it ended.
+    """
 
     where: str
     reason: str
@@ -91,26 +94,34 @@ class Sign:
     message: str = ""
     of: str = ""
     since: datetime | None = None
+    log: LogClass | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An empty field fits anything. `words` are looked for in the message, in any case."""
+    """An empty field fits anything. `words` are looked for in the message, in any case; `logs` are the names
+    of classes.
+    """
 
     where: str
     reasons: tuple[str, ...]
     exit_codes: tuple[int, ...]
     words: tuple[str, ...]
     cause: Cause
+    logs: frozenset[str] = frozenset()
 
     def fits(self, sign: Sign) -> bool:
-        message = sign.message.lower()
         return (
             sign.where == self.where
             and (not self.reasons or sign.reason in self.reasons)
             and (not self.exit_codes or sign.exit_code in self.exit_codes)
-            and (not self.words or any(word in message for word in self.words))
+            and self._fits_texts(sign)
         )
+
+    def _fits_texts(self, sign: Sign) -> bool:
+        message, log = sign.message.lower(), "" if sign.log is None else sign.log.name
+        has_word = not self.words or any(word in message for word in self.words)
+        return has_word and (not self.logs or log in self.logs)
 
 
 _CRASHES = ("Error", "Completed", "ContainerCannotRun", "CrashLoopBackOff", "ContainerCrashLoopBackOff")
@@ -136,6 +147,7 @@ TABLE = (
     Row("estimate", (), (), (), ESTIMATE),
     Row("pod", ("OOMKilled", "ContainerOOMKilled"), (), (), MEMORY),
     Row("pod", _CRASHES, (2,), (), ARGUMENTS),
+    Row("pod", _CRASHES, (1,), (), ARGUMENTS, FINAL),
     Row("pod", _CRASHES, (0,), (), ENGINE),
     Row("pod", _CRASHES, (137, 143), (), STARTUP),
     Row("pod", _CRASHES, (), (), EXITS),
@@ -347,7 +359,7 @@ def _container_signs(pod: Pod, container: Container) -> Iterator[Sign]:
         yield Sign("pod", container.waiting, message=container.message, of=of)
     is_done = container.is_init and container.exit_code == 0
     if container.exit_code is not None and not is_done:
-        yield Sign("pod", container.end, container.exit_code, of=of)
+        yield Sign("pod", container.end, container.exit_code, of=of, log=container.log)
     elif container.waiting == "CrashLoopBackOff":
         yield Sign("pod", container.waiting, of=of)
 
@@ -396,7 +408,8 @@ def _detail(cause: Cause, sign: Sign) -> str:
     code = "" if sign.exit_code is None else f", exit code {sign.exit_code}"
     if cause in _QUOTED:
         return f"{of}{_quoted(sign.message)}"
-    return f"{of}{code}"
+    log = "" if sign.log is None else f"; {sign.log.name}: {sign.log.text}"
+    return f"{of}{code}{log}"
 
 
 def _quoted(said: str) -> str:

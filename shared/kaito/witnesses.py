@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from shared.kaito.log_classes import LogClass
+
 
 @dataclass(frozen=True, slots=True)
 class Container:
     """A container of a pod. `waiting` is why it does not run, empty while it runs; `end` and `exit_code` are
     reason and code of its last end, empty and None where it has not ended; `running` is since when it runs.
 
-    `message` is what the kubelet says of why it waits. None of the texts that its program wrote is kept.
+    `message` is what the kubelet says of why it waits. None of the texts that its program wrote is kept;
+    `log` is the class of what it wrote before its last end, None where that is not known.
     """
 
     name: str
@@ -23,6 +26,12 @@ class Container:
     end: str = ""
     exit_code: int | None = None
     running: datetime | None = None
+    log: LogClass | None = None
+
+    @property
+    def is_crashing(self) -> bool:
+        """Whether it was started again after an end, or waits for that: the log of its last run is kept."""
+        return self.exit_code is not None and (self.waiting == "CrashLoopBackOff" or self.running is not None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The deep sweep reads teams individually, each about once a day, for what lists cannot show: the text of a
-policy, the keys that the gateway takes, older versions of secrets, the traces of a project, and whether calls
-arrive at its workspaces.
+policy, the keys that the gateway takes, older versions of secrets, the traces of a project, the
+configurations of workspaces, and whether calls arrive at these.
 """
 
 from __future__ import annotations
@@ -15,17 +15,20 @@ from typing import TypeVar
 from shared import names, telemetry
 from shared.app import App
 from shared.catalog.catalog import Catalog
-from shared.errors import MergekeyError
+from shared.errors import AccessDenied, MergekeyError
 from shared.gateway_api.road import RoadNote
 from shared.inventory.snapshot import ActualTeam, DesiredTeam, Snapshot
 from shared.messaging.messages import Sweep
 from shared.messaging.outcomes import Event
 from shared.names import CATALOG_TEAM
+from shared.resources.desired import compile_workspaces
 from shared.resources.keys import ActualKeys
 from shared.resources.plan import known
 from shared.resources.product import ActualProduct
 from shared.resources.project import ActualProject
 from shared.resources.route_upgrade import Name
+from shared.resources.workspace_plan import ActualWorkspaces, configs_of
+from shared.stages.provision_workspaces import read_configs
 from shared.stages.workspace_roads import ask_roads
 
 #: Each team's turn comes once in so many sweeps, which begin at this interval.
@@ -74,7 +77,9 @@ async def read_deeply(
     if catalog is None:
         return NOTHING_READ
     due = [each for each in teams if is_due(each.request.team)]
-    found = await asyncio.gather(*(read(each.request.team, _read_team(app, each, snapshot)) for each in due))
+    found = await asyncio.gather(
+        *(read(each.request.team, _read_team(app, catalog, each, snapshot)) for each in due)
+    )
     read_teams = {
         each.request.team: actual
         for each, actual in zip(due, found, strict=True)
@@ -114,17 +119,18 @@ def _slice(team: str) -> int:
     return int(hashlib.sha256(team.encode()).hexdigest()[:8], 16) % SLICES
 
 
-async def _read_team(app: App, team: DesiredTeam, snapshot: Snapshot) -> ActualTeam:
+async def _read_team(app: App, catalog: Catalog, team: DesiredTeam, snapshot: Snapshot) -> ActualTeam:
     """The team as lists show it, with the rest. Nothing more is read of objects that are missing, or that a
     newer version wrote.
     """
     actual, request = snapshot.team(team.request.team), team.request
-    product, keys, project = await asyncio.gather(
+    product, keys, project, workspaces = await asyncio.gather(
         _with_policy(app, actual),
         _with_keys(app, request.team, actual),
         _with_tracing(app, team, actual.project),
+        _with_configs(app, catalog, team, actual.workspaces),
     )
-    return ActualTeam(product, keys, actual.workspaces, project)
+    return ActualTeam(product, keys, workspaces, project)
 
 
 def _is_written_by_us(actual: ActualTeam) -> bool:
@@ -160,3 +166,19 @@ async def _with_tracing(app: App, team: DesiredTeam, actual: ActualProject) -> A
     if project.marker is not None and project.marker.newer:
         return actual
     return replace(actual, connection=await app.projects.connection(project.name))
+
+
+async def _with_configs(
+    app: App, catalog: Catalog, team: DesiredTeam, actual: ActualWorkspaces
+) -> ActualWorkspaces:
+    """The configurations of the team's workspaces, which no list shows: a model that starts again would read
+    one that people edited, and cannot start without. With the rights of earlier versions they are unknown.
+    """
+    if app.cluster is None or known(actual.namespace, None) is None:
+        return actual
+    needed = configs_of(compile_workspaces(team.request, catalog, app.platform), actual)
+    try:
+        configs = await read_configs(app.cluster, names.namespace(team.request.team), needed)
+    except AccessDenied:
+        return actual
+    return replace(actual, configs=configs) if configs else actual

@@ -156,7 +156,7 @@ async def _read(
         _limits(cluster, name, desired),
     )
     actual = ActualWorkspaces(namespace, or_unread(workspaces), or_unread(routes), limits)
-    configs = await _configs(cluster, name, configs_of(desired, actual))
+    configs = await read_configs(cluster, name, configs_of(desired, actual))
     return replace(actual, configs=configs), next(iter(errors_of(workspaces, routes).values()), None)
 
 
@@ -178,7 +178,7 @@ async def _limits(cluster: Cluster, namespace: str, desired: DesiredWorkspaces) 
     return await cluster.limits(namespace) if desired.limits else UNREAD
 
 
-async def _configs(cluster: Cluster, namespace: str, names: Set[str]) -> ActualConfigs:
+async def read_configs(cluster: Cluster, namespace: str, names: Set[str]) -> ActualConfigs:
     """These configurations, each read by itself."""
     found = await asyncio.gather(*(cluster.config_map(namespace, name) for name in sorted(names)))
     return dict(zip(sorted(names), found, strict=True))

@@ -37,7 +37,8 @@ async def progress(
     """
     assert app.cluster is not None
     team = event.message.team
-    seen, denied = await with_witnesses(app.cluster, namespace_name(team), standing)
+    home = namespace_name(team)
+    seen, denied = await with_witnesses(app.cluster, home, standing, with_logs=app.pod_logs)
     own = [each for each in seen if each.managed]
     for error in denied.values():
         telemetry.noted(

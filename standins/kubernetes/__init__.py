@@ -14,7 +14,7 @@ from standins.kubernetes.api import Api, Door
 from standins.kubernetes.cluster import Cluster
 from standins.kubernetes.discovery import REVIEWS
 from standins.kubernetes.errors import starting
-from standins.kubernetes.kinds import KINDS, STORED, Kind
+from standins.kubernetes.kinds import KINDS, POD, STORED, Kind
 from standins.world import World
 
 #: Where it does otherwise than the real cluster. `standins/COVERAGE.md` lists them.
@@ -57,6 +57,8 @@ def build(world: World) -> web.Application:
         _add_routes(app, kind, Api(door, cluster, kind))
         if kind.has_status:
             _add_status_routes(app, kind, Api(door, cluster, kind, "status"))
+    log = Api(door, cluster, POD, "log")
+    route(app, "GET", f"{POD.collection}/{{name}}/log", f"GET {POD.noun} log", log.handle("get", log.log))
     for group, name in REVIEWS:
         path = f"/apis/{group}/v1/{{review:{name.lower()}s}}"
         route(app, "POST", path, f"POST {name.lower()}", door.guarded(door.review))

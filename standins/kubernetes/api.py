@@ -10,7 +10,7 @@ from aiohttp import web
 
 from standins.http import Handler
 from standins.identity import InvalidToken, verify
-from standins.kubernetes import access, bodies, discovery, kaito, lists, paths
+from standins.kubernetes import access, bodies, discovery, kaito, lists, logs, paths
 from standins.kubernetes.access import Action
 from standins.kubernetes.cluster import Cluster
 from standins.kubernetes.errors import (
@@ -209,6 +209,9 @@ class Api:
             key = Key(self._kind, metadata.get("namespace", ""), metadata["name"])
             self._cluster.delete(key, wish, self._writer(request, "DeleteOptions", tried))
         return view.form.response(content)
+
+    async def log(self, request: web.Request) -> web.Response:
+        return logs.answer(self._cluster.objects, self._cluster.get(self._key(request)), request)
 
     async def connect(self, request: web.Request) -> web.Response:
         self._cluster.connect(self._key(request), self._writer(request, "CreateOptions"))

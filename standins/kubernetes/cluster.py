@@ -87,9 +87,10 @@ DEFAULTS: Mapping[str, Any] = {
     # The namespace controller waits before it begins; what is inside begins to go after that.
     "namespace_deleted_after": 5.0,
     # What goes wrong: {"workspace": "<namespace>/<name>" or "*", "reason": ..., "message": ..., "exitCode":
-    # ...}, or a list of such. Reasons: those of `definitions/failures.yaml`, for instance NoQuota,
-    # NodeNeverReady, OOMKilled, ImagePullError, BenchmarkFailed; any other is written into the condition
-    # WorkspaceSucceeded as it is. `restarted`: KAITO's controller was, when the model should have been ready.
+    # ..., "log": <a name of `definitions/logs.yaml`>}, or a list of such. Reasons: those of
+    # `definitions/failures.yaml`, for instance NoQuota, NodeNeverReady, OOMKilled, ImagePullError,
+    # BenchmarkFailed; any other is written into the condition WorkspaceSucceeded as it is. `restarted`:
+    # KAITO's controller was, when the model should have been ready.
     "fail": None,
     # The release of KAITO: 0.6, 0.8, 0.11, 0.12, or by-version: a workspace of v1alpha1 is the add-on's
     # (0.6), one of v1beta1 the newest release's. 0.7, 0.9, 0.10 and `next` declare other fields than 0.12,

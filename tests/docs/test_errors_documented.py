@@ -11,6 +11,7 @@ from shared import errors
 from shared.gateway_api.causes import CAUSES as CAUSES_OF_ROUTES
 from shared.gateway_api.listeners import REASONS
 from shared.kaito.causes import CAUSES
+from shared.kaito.log_classes import LOG_CLASSES
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "errors.md").read_text()
@@ -36,7 +37,7 @@ COMPLAINTS = {
 
 def test_every_reason_is_explained_and_every_explained_reason_exists() -> None:
     found = of_classes() | of_stages() | of_waiting_for_kaito() | of_routes() | of_problems() | set(REASONS)
-    assert explained() == found
+    assert explained() == found | {each.name for each in LOG_CLASSES}
 
 
 def test_no_reason_is_explained_twice() -> None:

@@ -41,6 +41,7 @@ READS = {
         "namespace", "namespaces", "workspaces", "routes", "all_workspaces", "all_routes", "gpu_nodes",
         "limits", "config_map", "all_quotas", "all_network_policies", "release", "served", "pods", "all_pods",
         "node_claims", "external_secrets", "gateway", "gateway_controller", "network_policy_engine",
+        "previous_log",
     },
     "Roads": {"ask"},
     "Projects": {"project", "projects", "connection", "tracing_key"},

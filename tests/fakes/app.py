@@ -94,6 +94,7 @@ class FakeApp:
         self.clock = clock or FakeClock()
         self.sweep_report_only = False
         self.sweep_upgrades = 100
+        self.pod_logs = False
         self.bus = FakeBus(self.calls, self.clock)
         self.dead_letters = FakeDeadLetters(self.calls, self.clock, self.bus)
         self.repository = FakeRepository(self.calls, self.clock)

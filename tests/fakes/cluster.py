@@ -15,6 +15,7 @@ from typing import Any
 from shared.errors import AccessDenied, Busy, KindNotServed, Rejected, Unavailable
 from shared.gateway_api.controllers import Controller, controller_of
 from shared.gateway_api.observed import Gateway, Parent
+from shared.kaito.log_classes import LogTail
 from shared.kaito.releases import Release
 from shared.kaito.witnesses import Container, NodeClaim, Pod
 from shared.ports import Clock
@@ -64,7 +65,7 @@ TYPES = {
 class Kept:
     """One object as it was applied, its version, when it was made, when its deletion began, and when its
     workload was `started` again. `generation` counts the changes of its `spec`; `annotations` were written
-    beside what is applied.
+    beside what is applied. KAITO takes so many nodes `more` than usual for it.
     """
 
     manifest: Manifest
@@ -77,6 +78,7 @@ class Kept:
     was_ready: bool = False
     generation: int = 1
     annotations: dict[str, str] = field(default_factory=dict)
+    more: int = 0
 
 
 @dataclass
@@ -100,7 +102,8 @@ class FakeCluster:
     `shown` is what the pods of a workspace look like, as `namespace/name`, and `claims` are NodeClaims, where
     not all is as usual; models of `never_load` run and are never ready. `refusals` are why KAITO asks for no
     node for a workspace. `outlive` is for how long nodes stay after their workspace. `engine` enforces
-    network policies.
+    network policies. `logs` are what containers of a workspace wrote before they crashed. Of
+    workspaces that are created KAITO counts `more_nodes` than usual, once.
 
     `gateways` are those of Gateway API by `namespace/name`; a `controller` (None for none) accepts every
     route to one of them as soon as it is written. `said` is what it says of a route, `namespace/name`, in
@@ -123,6 +126,8 @@ class FakeCluster:
         self.shown: dict[str, tuple[Pod, ...]] = {}
         self.claims: list[NodeClaim] = []
         self.never_load: set[str] = set()
+        self.logs: dict[str, str] = {}
+        self.more_nodes = 0
         self.refusals: dict[str, str] = {}
         self.outlive = timedelta(0)
         self.engine: str | None = "cilium"
@@ -284,6 +289,14 @@ class FakeCluster:
         async with self._of("ExternalSecret", self._calls.read("cluster", "external_secrets", namespace)):
             return self.external.get(namespace, [])
 
+    async def previous_log(self, namespace: str, pod: str, container: str) -> LogTail | None:
+        async with self._of("pods/log", self._calls.read("cluster", "previous_log", f"{namespace}/{pod}")):
+            found = [each for each in self.current_pods().get(namespace, ()) if each.name == pod]
+            has_crashed = any(
+                one.name == container and one.is_crashing for each in found for one in each.containers
+            )
+            return LogTail(self.logs.get(f"{namespace}/{found[0].workspace}", "")) if has_crashed else None
+
     async def workspaces(self, namespace: str) -> list[Workspace]:
         async with self._of(WORKSPACE, self._calls.read("cluster", "workspaces", namespace)):
             self._catch_up()
@@ -333,7 +346,7 @@ class FakeCluster:
         return found
 
     async def config_map(self, namespace: str, name: str) -> ConfigMap | None:
-        async with self._calls.read("cluster", "config_map", f"{namespace}/{name}"):
+        async with self._of("ConfigMap", self._calls.read("cluster", "config_map", f"{namespace}/{name}")):
             self._catch_up()
             kept = self.state.objects.get((namespace, "ConfigMap", name))
             if kept is None:
@@ -391,6 +404,7 @@ class FakeCluster:
                 raise Busy(f"{kind} {metadata['name']} already exists")
             self._admit(key)
             self._put(self.state.objects, key, manifest)
+            self.state.objects[key].more = self.more_nodes
 
     async def delete_workspace(self, namespace: str, name: str, resource_version: str) -> None:
         async with self._of(
@@ -510,7 +524,8 @@ class FakeCluster:
     def _workspace(self, name: str, kept: Kept) -> Workspace:
         fixed, managed = fixed_fields(kept.manifest), _is_managed(kept.manifest)
         home = kept.manifest["metadata"].get("namespace", "")
-        nodes = 0 if f"{home}/{name}" in self.refusals else self.counted_nodes.get(name, 1)
+        counted = self.counted_nodes.get(name, 1) + kept.more
+        nodes = 0 if f"{home}/{name}" in self.refusals else counted
         going = kept.deleted is not None
         state = "Ready" if _is_ready(kept.conditions) else "NotReady" if kept.was_ready else "Pending"
         return Workspace(

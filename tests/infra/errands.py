@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from azure.mgmt.apimanagement.models import SubscriptionUpdateParameters
@@ -47,7 +48,12 @@ class Office(Stack):
         shared, who = super().settings(), client_id(self.part)
         bus = shared["SERVICE_BUS"].replace("KeyName=local", f"KeyName={who}")
         secret = shared["GITHUB_WEBHOOK_SECRET"] if self.part == "webhook" else ""
-        mine = {"APP_PART": self.part, "AZURE_CLIENT_ID": who, "GITHUB_WEBHOOK_SECRET": secret}
+        mine = {
+            "POD_LOGS": "true",
+            "APP_PART": self.part,
+            "AZURE_CLIENT_ID": who,
+            "GITHUB_WEBHOOK_SECRET": secret,
+        }
         return {**shared, "SERVICE_BUS": bus, **mine}
 
 
@@ -62,7 +68,7 @@ def run_errands(office: Office, road: Road) -> None:
 
 
 def _begin(office: Office, road: Road) -> None:
-    """The team with a GPU is asked about while its node comes, and while its model loads."""
+    """The team with a GPU is asked about while its node comes, its model crashes, and it loads."""
     for name in ("anthropic-key", "content-safety"):
         road.vault.set_secret(name, "of a provider")
     road.clone.write_text(CATALOG_PATH, CATALOG)
@@ -72,7 +78,13 @@ def _begin(office: Office, road: Road) -> None:
     push = road.push("Everybody asks")
     _pass(road, 11, 61, 61)
     ask_app(office, "teams", at=office.questions_url)
-    _pass(road, 361, 361, 721)
+    crash = {"workspace": "team-bravo/phi-4", "reason": "CrashLoopBackOff", "log": "gated"}
+    office.control.set_options("kubernetes", fail=crash)
+    _pass(road, 361, 61)
+    for url in (office.questions_url, office.host_url):
+        assert "LogWeightsRefused" in json.dumps(ask_app(office, "teams/bravo", at=url))
+    office.control.set_options("kubernetes", fail=None)
+    _pass(road, 301, 721)
     ask_app(office, "teams", at=office.questions_url)
     for team, stage in (("alpha", "keys"), ("alpha", "projects"), ("bravo", "workspaces")):
         road.status(push, team, stage, "success")

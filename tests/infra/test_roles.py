@@ -7,6 +7,7 @@ import urllib.error
 from collections.abc import Iterator
 
 import pytest
+import yaml
 
 from standins.identity import IDENTITY_HEADER
 from standins.stack import FEW_SESSIONS
@@ -26,6 +27,7 @@ from tests.infra.access import (
     of_the_github_app,
     used,
     used_at_github,
+    with_pod_logs,
 )
 from tests.infra.errands import Office, ask_app, run_errands
 
@@ -83,6 +85,16 @@ def test_a_built_in_role_is_given_where_it_is_needed(rights: set[Right], who: st
     for name, row in assignments(who):
         if row["role"] not in TABLE["own_roles"] and row["at"] in PLACES:
             assert any(one.at == row["at"] for one in needed - by_the_table(who)), name
+
+
+@pytest.mark.parametrize("file", ["rbac.yaml", "readers.yaml"])
+def test_reading_logs_is_off_until_somebody_takes_the_signs_off(file: str) -> None:
+    text = (ROOT / "infra" / "kubernetes" / file).read_text()
+    given = [
+        [rule["resources"] for role in yaml.safe_load_all(each) for rule in role.get("rules", ())]
+        for each in (text, with_pod_logs(text))
+    ]
+    assert [sum(one == ["pods/log"] for one in found) for found in given] == [0, 1]
 
 
 def test_the_github_app_asks_for_the_permissions_that_it_needs(rights: set[Right]) -> None:

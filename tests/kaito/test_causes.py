@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from itertools import product
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from shared.kaito.causes import CAUSES, TABLE, Sign, Verdict, judge, needed, was_never_ready
+from shared.kaito.log_classes import LOG_CLASSES, LogTail, classify
 from shared.kaito.witnesses import Container, NodeClaim, Pod
 from tests.kaito.pods import LOADING_POD, PODS, READY_POD, STARTED, claim, ended, pod, waits
 
@@ -232,13 +234,34 @@ def test_every_row_of_the_table_can_decide() -> None:
     """No row hides behind an earlier one."""
     for number, row in enumerate(TABLE):
         signs = [
-            Sign(row.where, why, code, " ".join(words))
+            Sign(row.where, why, code, " ".join(words), log=log)
             for why in row.reasons or ("Other",)
             for code in row.exit_codes or (None, 77)
             for words in [(word,) for word in row.words] or [("",)]
+            for log in (*(each for each in LOG_CLASSES if each.name in row.logs), None)
         ]
         firsts = {next(at for at, each in enumerate(TABLE) if each.fits(sign)) for sign in signs}
         assert number in firsts, row
+
+
+@pytest.mark.parametrize(
+    ("code", "log", "expected"),
+    [
+        (1, "inference_api.py: error: unrecognized arguments: True", "ArgumentsRefused"),
+        (1, "huggingface_hub.errors.GatedRepoError: 401 Client Error.", "ContainerExits"),
+        (1, "nothing known", "ContainerExits"),
+        (2, "inference_api.py: error: unrecognized arguments: True", "ArgumentsRefused"),
+        (2, "nothing known", "ArgumentsRefused"),
+        (0, "inference_api.py: error: unrecognized arguments: True", "EngineDied"),
+    ],
+)
+def test_a_log_tells_what_an_exit_code_leaves_open(code: int, log: str, expected: str) -> None:
+    found = classify(LogTail(log))
+    crashed = replace(ended(code, waiting="CrashLoopBackOff"), log=found)
+    verdict = judge(conditions(*WITH_NODES), pods=[pod(crashed)])
+    assert verdict.cause.reason == expected
+    assert (found is not None) == (found is not None and found.name in verdict.text)
+    assert log not in verdict.text
 
 
 def test_a_cause_that_ends_a_wait_says_who_must_act() -> None:

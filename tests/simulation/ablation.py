@@ -38,6 +38,7 @@ from shared.stages import (
     provision_projects,
     receive_push,
     workspace_roads,
+    workspace_starts,
 )
 from shared.stages.apply import apply_plan
 from shared.stages.provision_gateway import leave_held
@@ -194,6 +195,11 @@ async def _follows(*_: object) -> bool:
     return True
 
 
+async def _none_refused(*_: object) -> frozenset[str]:
+    """Nothing was tried before."""
+    return frozenset()
+
+
 def _as_granted(day: date | None, marker: Marker | None, today: date) -> Files:
     """A day that has passed is the natural end, whoever wrote it."""
     found = _by_day(day, marker, today)
@@ -308,5 +314,8 @@ SAFEGUARDS = (
         ),
     ),
     Safeguard("ready is a call that was answered", ((workspace_roads, "judge_road", _answers),)),
+    Safeguard(
+        "what took too many nodes is not made again", ((workspace_starts, "refused_before", _none_refused),)
+    ),
     Safeguard("duplicate detection", ((fake_bus, "WINDOW", timedelta(0)),)),
 )

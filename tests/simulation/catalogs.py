@@ -87,25 +87,43 @@ def _configured(catalog: str, context: int) -> str:
     )
 
 
+#: So many nodes may a workspace of phi-4 take, where a catalogue bounds them.
+MOST_NODES = 2
+
+
+def _bounded(catalog: str) -> str:
+    return catalog.replace("    preset: phi-4\n", f"    preset: phi-4\n    maxNodes: {MOST_NODES}\n")
+
+
+def bound_in(catalog: str) -> int | None:
+    return MOST_NODES if f"    maxNodes: {MOST_NODES}\n" in catalog else None
+
+
+def without_bound(catalog: str) -> str:
+    return catalog.replace(f"    maxNodes: {MOST_NODES}\n", "")
+
+
 #: Everything that requests ask for is in them, so that all of them can be granted.
 COMPLETE = (
     _written(_ALONE, _CLAUDE_ALONE),
-    _configured(_written(_TWO, _CLAUDE_POOL), 8_192),
+    _bounded(_configured(_written(_TWO, _CLAUDE_POOL), 8_192)),
     _counted(_written(_THREE, _CLAUDE_OTHER_KEY), _ROOMY),
-    _written(_RENAMED, _CLAUDE_SAME_KEY).replace(f"    endpoint: {_KAITO.format('shared')}\n", _PHI_POOL),
-    _configured(_counted(_written(_MOVED, _CLAUDE_WITHOUT_KEY, screened=True), _ROOMY), 16_384),
+    _bounded(
+        _written(_RENAMED, _CLAUDE_SAME_KEY).replace(f"    endpoint: {_KAITO.format('shared')}\n", _PHI_POOL)
+    ),
+    _bounded(_configured(_counted(_written(_MOVED, _CLAUDE_WITHOUT_KEY, screened=True), _ROOMY), 16_384)),
 )
 #: From these some is missing: a model, the backend that serves phi-4 to all teams, or the room that a request
 #: needs.
 LACKING = (
-    _written(_THREE, _NO_CLAUDE),
+    _bounded(_written(_THREE, _NO_CLAUDE)),
     _written(_TWO, _CLAUDE_POOL, screened=True).split("  - name: mistral-7b")[0],
     _written(_ALONE, _CLAUDE_POOL).replace(f"    endpoint: {_KAITO.format('shared')}\n", ""),
     _configured(
         _written(_TWO, _CLAUDE_ALONE).replace("maxTokensPerMinute: 100000", "maxTokensPerMinute: 5000"),
         16_384,
     ),
-    _counted(_written(_TWO, _CLAUDE_ALONE), TIGHT),
+    _bounded(_counted(_written(_TWO, _CLAUDE_ALONE), TIGHT)),
     _counted(_written(_ALONE, _CLAUDE_ALONE), TIGHT),
 )
 CATALOGS = (*COMPLETE, *LACKING)

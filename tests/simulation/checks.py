@@ -15,13 +15,14 @@ from tests.simulation.hands import Hands
 from tests.simulation.hosts import Hosts
 from tests.simulation.people import TEAMS, People
 from tests.simulation.scene import Scene
-from tests.simulation.trouble import KINDS, NEVER_LOADS, NOT_SERVED
+from tests.simulation.trouble import KINDS, MORE_NODES, NEVER_LOADS, NOT_SERVED
 from tests.simulation.verdict import Verdict
 from tests.simulation.watch import Watch
 
 #: What can be the cause of a dead letter, by its reason and what it tells: the first pattern that fits.
 #: Nothing else is a cause.
 EXPLAINED = (
+    (r"NotManaged: there is a ConfigMap ", ("by hand: configuration edited",)),
     (r"NotManaged: there is a ", ("foreign",)),
     (r"NotManaged: (product|namespace) ", ("foreign",)),
     (r"LabelLost: namespace ", ("by hand: namespace unlabelled",)),
@@ -45,6 +46,7 @@ EXPLAINED = (
         "foreign", "by hand", "lock lost", "overtaken", "tier is full", "role revoked", "outage",
     )),
     (r"StartupNotPassed: ", (NEVER_LOADS,)),
+    (r"TooManyNodes: ", (MORE_NODES,)),
     (r"WaitedTooLong: ", tuple(KINDS)),
 )  # fmt: skip
 
@@ -90,7 +92,8 @@ class Checks:
 
     def when_calm(self) -> Iterator[tuple[int, str]]:
         """Whatever is a dead letter still, when all was replayed without any fault, has something that is
-        somebody else's as its reason, or a newer version's; or it waited for what another one could not do.
+        somebody else's as its reason, or a newer version's, or the nodes of its workspace; or it waited for
+        what another one could not do.
         """
         letters = [each.properties for each in self.scene.app.bus.dead_letters()]
         refused = {letter["team"] for letter in letters if self._is_refused(letter)}
@@ -102,6 +105,9 @@ class Checks:
 
     def _is_refused(self, letter: Mapping[str, object]) -> bool:
         theirs = [*(name for _, name in self.scene.foreign), *self.scene.newer, *self.scene.unlabelled]
+        theirs += [name for _, name in self.hands.edited_configs()]
+        if letter["reason"] == "TooManyNodes":
+            return self.watch.nodes.explains(str(letter["team"]))
         foreign = letter["reason"] in ("NotManaged", "LabelLost") or "newer version" in str(letter["message"])
         return foreign and any(name in str(letter["message"]) for name in theirs)
 

@@ -131,6 +131,17 @@ def handed_over(actual: Slice, wanted: Slice, now: datetime, overlap: timedelta)
     return {**actual, "secrets": {**found, name: (enabled, later, matches)}}
 
 
+def vouched(actual: Slice, wanted: Slice) -> Slice:
+    """The same with the digest in the product's marker, where a dead letter was discarded: that takes it off,
+    so that the next sweep looks again.
+    """
+    found, should_be = (cast(Any, each["product"]) for each in (actual, wanted))
+    if found is None or should_be is None or found[-1] is None or found[-1][1] != "":
+        return actual
+    path, _, *rest = found[-1]
+    return {**actual, "product": (*found[:-1], (path, should_be[-1][1], *rest))}
+
+
 def without_hands(found: Slice) -> Slice:
     """The same, whoever the primary key's secret says could read it: that changes by itself when its time is
     over.

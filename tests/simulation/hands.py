@@ -21,6 +21,7 @@ from tests.fakes.projects import Kept as KeptProject
 from tests.fakes.vault import Kept as KeptSecret
 from tests.simulation import hands_on_models
 from tests.simulation.hands_on_models import Foreign, HandsOnModels
+from tests.simulation.nodes import TRIED
 from tests.simulation.people import TEAMS
 from tests.simulation.scene import Scene
 
@@ -82,6 +83,9 @@ class Hands:
             if name in self._cluster.namespaces:
                 self._relabel(name, {MANAGED_BY: MANAGER})
         self._scene.unlabelled.clear()
+        for home, name in self.edited_configs():
+            del self._cluster.objects[home, "ConfigMap", name]
+        self._scene.edited_configs.clear()
         for kind, name in self._scene.foreign:
             self._table(kind).pop(name, None)
         self._scene.foreign.clear()
@@ -112,6 +116,15 @@ class Hands:
         }
         return tables[kind]  # type: ignore[return-value]
 
+    def edited_configs(self, team: str = "") -> list[tuple[str, str]]:
+        """Namespace and name of the ConfigMaps that stand as a hand made them, of one team or of all."""
+        standing = self._cluster.objects
+        return [
+            (home, name)
+            for (home, name), kept in self._scene.edited_configs.items()
+            if standing.get((home, "ConfigMap", name)) is kept and team in ("", home.removeprefix("team-"))
+        ]
+
     @property
     def _projects(self) -> FakeProjects:
         assert self._scene.app.projects is not None
@@ -123,6 +136,11 @@ class Hands:
             f"{kind} {name}"
             for kind, name in self._scene.foreign
             if repr(self._table(kind).get(name)) != self._made[kind, name]
+        ] + [
+            f"ConfigMap {home}/{name}"
+            for home, name in self.edited_configs()
+            if repr(self._scene.edited_configs[home, name].manifest)
+            != self._made["ConfigMap", f"{home}/{name}"]
         ]
 
     # -------------------------------------------------------------------------------------------------- edits
@@ -359,6 +377,25 @@ class Hands:
             self._cluster.objects[key] = Kept(other, self._etag(), self._scene.true.now())
         return bool(found)
 
+    def edits_config(self, team: str) -> bool:
+        """An immutable ConfigMap can only be made anew: with other content, or as one that can be edited. Or
+        it is deleted, and no list shows that.
+        """
+        home, chance = names.namespace(team), self._scene.chance
+        found = [
+            key
+            for key in self._cluster.objects
+            if key[:2] == (home, "ConfigMap") and (home, key[2]) not in self.edited_configs()
+        ]
+        for key in found[:1]:
+            manifest = self._cluster.objects.pop(key).manifest
+            edit = chance.choice(({"data": {"theirs": "vllm: {}"}}, {"immutable": False}, None))
+            if edit is not None and not key[2].startswith(TRIED):
+                kept = Kept({**manifest, **edit}, self._etag(), self._scene.true.now())
+                self._cluster.objects[key] = self._scene.edited_configs[home, key[2]] = kept
+                self._made["ConfigMap", f"{home}/{key[2]}"] = repr(kept.manifest)
+        return bool(found)
+
     def copies_workspace(self, team: str) -> bool:
         """With or without its route: more than the request asks for, with our labels."""
         home = names.namespace(team)
@@ -497,6 +534,7 @@ EDITS: dict[str, Callable[[Hands, str], bool]] = {
     "workspace deleted": Hands.deletes_workspace,
     "workspace made anew": Hands.makes_workspace_anew,
     "workspace copied": Hands.copies_workspace,
+    "configuration edited": Hands.edits_config,
     "limits deleted": Hands.deletes_limits,
     "limits edited": Hands.edits_limits,
     "network policy opened": Hands.opens_network,
@@ -509,7 +547,7 @@ EDITS: dict[str, Callable[[Hands, str], bool]] = {
     "project closed": Hands.lets_out_of_project,
 }
 #: What is picked more often than the others: few edits hit a team in the state for which they matter.
-OFTEN = ("marker garbled", "written by a newer version") * 3
+OFTEN = ("marker garbled", "written by a newer version", "configuration edited") * 3
 STRANGERS: dict[str, Callable[[Hands, str], Foreign | None]] = {
     "product": Hands.makes_product,
     "copied product": Hands.copies_product,

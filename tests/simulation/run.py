@@ -329,7 +329,7 @@ class Run:
         """Every dead letter, three times, also those that were replayed or discarded long ago; the world
         stays what it was.
         """
-        before, began = self.checks.world(), self.scene.true.now()
+        before, began, wishes = self.checks.world(), self.scene.true.now(), self.verdict.wishes()
         ends = {team: self.verdict.ends_of_grace(team) for team in TEAMS}
         self._bring_letters_back()
         await self._replay_all()
@@ -340,9 +340,11 @@ class Run:
         before |= {team: what for team, what in self.checks.world().items() if team in spoken_for}
         for _ in range(2):
             await self._replay_all()
-        # Letters may take hours, if a newer version looks after an object: a grace period may end meanwhile.
+        # Letters may take hours, if a newer version looks after an object: a grace period may end meanwhile,
+        # or a last day.
         now = self.scene.true.now()
         over = {team for team in TEAMS if any(began < end <= now for end in ends[team])}
+        over |= self.verdict.ended_since(wishes)
         for team, what in self.checks.world().items():
             if what != before[team] and team not in over:
                 self.scene.fail(8, f"replaying dead letters changed {team}")

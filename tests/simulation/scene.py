@@ -18,6 +18,7 @@ from tests.fakes.app import TIMEOUTS, FakeApp
 from tests.fakes.bus import Held
 from tests.fakes.calls import Call
 from tests.fakes.clock import FakeClock
+from tests.fakes.cluster import Kept
 from tests.fakes.gateway import FakeGateway
 from tests.fakes.repository import FakeRepository, Files
 from tests.simulation.loop import LoopClock, VirtualLoop
@@ -49,7 +50,8 @@ class Handling:
     there. `ends`: whether its message may end a team's access. `standing` are the workspaces that it saw when
     it listed them last, by namespace; that of all of them is None. `answered` are the workspaces,
     `namespace/name`, whose models answered it. `sent` is what it sent last; `followed`: what it wrote is
-    looked at again, by itself or by the one who gets its message or a copy.
+    looked at again, by itself or by the one who gets its message or a copy. `bounding` is the namespace in
+    which it deletes a workspace for its nodes.
     """
 
     machine: Machine
@@ -68,6 +70,7 @@ class Handling:
     answered: set[str] = field(default_factory=set)
     sent: str = ""
     followed: bool = True
+    bounding: str = ""
 
     def __str__(self) -> str:
         return f"{self.machine.name} {self.label}"
@@ -179,6 +182,8 @@ class Scene:
         self.foreign: dict[tuple[str, str], float] = {}
         #: When a hand took the label off a namespace by which the cluster knows ours, as long as it is off.
         self.unlabelled: dict[str, float] = {}
+        #: ConfigMaps that a hand has made anew, by namespace and name, as it made them.
+        self.edited_configs: dict[tuple[str, str], Kept] = {}
         #: When a newer version wrote a product, as long as nobody has put it back.
         self.newer: dict[str, float] = {}
         self.misled: dict[str, float] = {}

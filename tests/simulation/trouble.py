@@ -71,6 +71,7 @@ class Trouble:
             self._scene.app.cluster.not_served.clear()
             self._scene.app.cluster.never_load.clear()
             self._scene.app.cluster.outlive = timedelta(0)
+            self._scene.app.cluster.more_nodes = 0
         for machine in self._hosts.machines:
             machine.behind_until, machine.skew = 0.0, timedelta(0)
 
@@ -85,6 +86,8 @@ class Trouble:
         self._left -= 1
         if self.on and call.name in CONTESTED and handling.team is not None and RIVAL in self._kinds:
             await self._let_a_rival_ask(call, handling.team)
+        if _makes_workspace(call):
+            await self._count_nodes(call, handling)
         aimed = next((kind for kind in AIMED if self.on and kind in self._kinds and fits(kind, call)), None)
         if aimed is not None and (
             self._is_prey(call, handling) or self._scene.chance.random() < AIMED[aimed]
@@ -105,6 +108,14 @@ class Trouble:
         if self._scene.chance.random() < RIVALRY and self.rival(team):
             self._count(RIVAL, call)
             await asyncio.sleep(self._scene.chance.choice((5, 15, 40)))
+
+    async def _count_nodes(self, call: Call, handling: Handling) -> None:
+        """Workspaces are few: most of them take too many."""
+        assert self._scene.app.cluster is not None
+        self._scene.app.cluster.more_nodes = 0
+        if self.on and MORE_NODES in self._kinds and self._scene.chance.random() < 0.7:
+            self._count(MORE_NODES, call)
+            await self.counts_more(call, handling)
 
     def _is_prey(self, call: Call, handling: Handling) -> bool:
         return (
@@ -223,6 +234,11 @@ class Trouble:
         if self._scene.app.cluster is not None:
             self._scene.app.cluster.outlive = timedelta(seconds=self._scene.chance.choice((60, 900, 5000)))
 
+    async def counts_more(self, call: Call, handling: Handling) -> None:
+        """KAITO takes more nodes for the workspace that is being made than any catalogue allows."""
+        if self._scene.app.cluster is not None:
+            self._scene.app.cluster.more_nodes = 2
+
     def _some_team(self) -> str:
         """A part of names that belong to one team, to what serves the models, or to all."""
         return self._scene.chance.choice((*TEAMS, names.SHARED_PREFIX, names.CREDENTIAL_PREFIX, "", "", ""))
@@ -240,6 +256,7 @@ RIVAL, RIVALRY, CONTESTED = (
 )
 NOT_SERVED, REMOVABLE = "a kind is not served", ("Workspace", "Workspace", "HTTPRoute", "Namespace")
 NEVER_LOADS, OUTLIVES = "a model never loads", "a node outlives its workspace"
+MORE_NODES = "more nodes than asked"
 KINDS: dict[str, Callable[[Trouble, Call, Handling], Awaitable[None]]] = {
     "a machine dies": Trouble.dies,
     "timeout": Trouble.times_out,
@@ -259,6 +276,7 @@ KINDS: dict[str, Callable[[Trouble, Call, Handling], Awaitable[None]]] = {
     NOT_SERVED: Trouble.kind_not_served,
     NEVER_LOADS: Trouble.never_loads,
     OUTLIVES: Trouble.node_outlives,
+    MORE_NODES: Trouble.counts_more,
 }
 #: What puts one message into two hands.
 RACES = (
@@ -270,8 +288,13 @@ RACES = (
     "a machine dies",
     "conflict",
     RIVAL,
+    MORE_NODES,
 )
 _ANYWHERE = frozenset({"a machine dies", "a call hangs", "lock lost", "clock jumps", "stale head"})
+
+
+def _makes_workspace(call: Call) -> bool:
+    return call.system == "cluster" and call.name == "create" and call.target.startswith(f"{WORKSPACE} ")
 
 
 def fits(kind: str, call: Call) -> bool:
@@ -281,6 +304,8 @@ def fits(kind: str, call: Call) -> bool:
     if kind in AIMED:
         fenced = call.fence not in (None, "*")
         return call.writes and call.system in CHANGED and fenced == (kind == OVERTAKEN)
+    if kind == MORE_NODES:
+        return _makes_workspace(call)
     of_cluster = (NOT_SERVED, NEVER_LOADS, OUTLIVES)
     if call.system not in FALLIBLE or (kind in of_cluster and call.system != "cluster"):
         return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
@@ -18,6 +18,7 @@ from shared.resources.key_slots import EXPOSED
 from shared.resources.subscription import ADMINISTRATOR
 from shared.resources.workspaces import marker_of
 from tests.fakes.app import PATHS
+from tests.simulation.catalogs import without_bound
 from tests.simulation.expected import (
     difference,
     handed_over,
@@ -25,6 +26,7 @@ from tests.simulation.expected import (
     platform_of_its_own,
     slice_of,
     team_of_its_own,
+    vouched,
 )
 from tests.simulation.hands import Hands
 from tests.simulation.people import TEAMS
@@ -66,6 +68,10 @@ class Verdict:
     def wished(self, what: str) -> set[str]:
         """The teams of which the branch says just that."""
         return {team for team, wish in self.wishes().items() if wish.what == what}
+
+    def ended_since(self, earlier: Mapping[str, Wish]) -> set[str]:
+        """The teams whose access was not over then, and is by now: with the branch as it was, by its day."""
+        return {team for team in self.wished("over") if earlier[team].what != "over"}
 
     def wishes(self) -> dict[str, Wish]:
         place, in_use = len(self._scene.repository.history) - 1, self._in_use()
@@ -153,12 +159,7 @@ class Verdict:
     def _of(self, team: str, wish: Wish, catalog: str) -> list[str]:
         match wish.what:
             case "wanted":
-                wanted = team_of_its_own(wish.path, wish.text, catalog, team)
-                overlap = self._scene.app.timeouts.key_overlap
-                return difference(
-                    handed_over(slice_of(self._scene.app, team), wanted, self._scene.true.now(), overlap),
-                    wanted,
-                )
+                return self._of_wanted(team, wish, catalog)
             case "over":
                 return [*self.alive(team)]
             case "held":
@@ -172,6 +173,21 @@ class Verdict:
                 return [] if marked else ["the guard holds it, and its product does not say so"]
             case _:
                 return []
+
+    def _of_wanted(self, team: str, wish: Wish, catalog: str) -> list[str]:
+        wanted = team_of_its_own(wish.path, wish.text, catalog, team)
+        overlap = self._scene.app.timeouts.key_overlap
+        actual = handed_over(slice_of(self._scene.app, team), wanted, self._scene.true.now(), overlap)
+        # A bound of GPUs comes to a namespace with the next change of its models.
+        unbounded = team_of_its_own(wish.path, wish.text, without_bound(catalog), team)
+        older, newer = (self._watch.nodes.as_told(team, each["cluster"]) for each in (unbounded, wanted))
+        is_edited = bool(self._hands.edited_configs(team))
+        if is_edited or self._watch.nodes.explains(team):
+            actual = vouched(actual, wanted)
+        if is_edited:
+            # What needs the configuration is not made; what stands stays as it is.
+            actual = {**actual, "cluster": newer}
+        return difference(actual, {**wanted, "cluster": older if actual["cluster"] == older else newer})
 
     def of_platform(self) -> list[str]:
         reviewed = self._reviewed() if self._scene.repository.files() else None

@@ -18,6 +18,7 @@ from tests.fakes.calls import Call
 from tests.fakes.cluster import WORKSPACE, State
 from tests.fakes.repository import Files
 from tests.simulation.account import Judge
+from tests.simulation.nodes import Nodes
 from tests.simulation.people import BROKEN, SLIP, places
 from tests.simulation.rules import Rules, is_hidden
 from tests.simulation.scene import Handling, Scene, is_write
@@ -74,6 +75,7 @@ class Watch:
         self._since: dict[tuple[str, int], int] = {}
         self._in_vain = False
         self._judge = Judge(scene)
+        self.nodes = Nodes(scene)
         self.rules = Rules(scene)
         #: How many statuses were looked at.
         self._read = 0
@@ -86,6 +88,7 @@ class Watch:
         # Between this and `after` nothing else happens: whoever deletes what is gone already changes nothing.
         self._in_vain = call.name.startswith("delete_") and not self._is_there(call)
         self._judge.before(call)
+        self.nodes.before(call, handling)
         team = self._team_of(call)
         shortens = call.name in ("publish_product", "mark_product") and self._is_guarded(team, handling)
         self._kept = self._marker_of(call.target) if shortens else None
@@ -107,6 +110,7 @@ class Watch:
 
     def after(self, call: Call, handling: Handling) -> None:
         self._judge.after(call, handling)
+        self.nodes.after(call, handling)
         if call.system in ("roads", "reports"):
             self._watch_roads(call, handling)
         if call.name in ("workspaces", "all_workspaces"):

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Any
+
 import pytest
 
 from shared.errors import MergekeyError, Rejected, Unavailable
 from shared.messaging.messages import Sweep
 from shared.messaging.routes import TOPIC
 from shared.names import CATALOG_TEAM
+from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.stages.settlement import start_sweep
 from shared.stages.sweep import run_sweep
-from tests.fakes.app import Asked, FakeApp, an_event
+from tests.fakes.app import GPU, Asked, FakeApp, an_event, catalog_text
 from tests.fakes.calls import Call, nothing
+from tests.fakes.cluster import Kept
 from tests.fakes.gateway import Policy
-from tests.stages.road import a_team, ask, drain
+from tests.stages.road import a_platform, a_team, ask, drain, later, push, shown, sweep
 
 
 async def three_teams_with_edited_policies() -> FakeApp:
@@ -59,4 +64,51 @@ async def test_who_could_not_be_read_for_a_moment_is_put_right_by_the_same_sweep
     app.calls.before = nothing
     await drain(app, app.bus.next_due())
     assert not [policy for policy in app.gateway.state.policies.values() if policy.text == "<policies/>"]
+    assert app.bus.dead_letters() == []
+
+
+_CONFIGURED = catalog_text().replace("preset: phi-4\n", "preset: phi-4\n    context: 8192\n")
+
+
+async def _configured() -> tuple[FakeApp, Kept]:
+    """A team whose workspace has a configuration, and that configuration."""
+    app = await a_platform()
+    await push(app, {DEFAULT_CATALOG_PATH: _CONFIGURED})
+    await ask(app, Asked(dedicated={"phi-4": GPU}))
+    await later(app, timedelta(minutes=20))
+    app.calls.forget()
+    assert app.cluster is not None
+    [name] = app.cluster.names("team-alpha", "ConfigMap")
+    return app, app.cluster.state.objects["team-alpha", "ConfigMap", name]
+
+
+@pytest.mark.parametrize("edit", [{"immutable": False}, {"data": {"inference_config.yaml": "vllm: {}\n"}}])
+async def test_a_configuration_that_people_edited_is_told_and_left_alone(edit: dict[str, Any]) -> None:
+    app, kept = await _configured()
+    kept.manifest = {**kept.manifest, **edit}
+    await sweep(app, deep=True)
+    assert shown(app)["workspaces"].startswith("failure: NotManaged: there is a ConfigMap ")
+    assert app.calls.writes("cluster") == []
+    assert {**kept.manifest, **edit} == kept.manifest
+
+
+async def test_a_configuration_that_is_gone_is_made_again_before_a_restart_needs_it() -> None:
+    app, kept = await _configured()
+    assert app.cluster is not None
+    name = kept.manifest["metadata"]["name"]
+    del app.cluster.state.objects["team-alpha", "ConfigMap", name]
+    await sweep(app)
+    assert app.calls.writes("cluster") == [], "no list shows it"
+    await sweep(app, deep=True)
+    assert app.cluster.names("team-alpha", "ConfigMap") == [name]
+    assert not [each for each in app.calls.writes("cluster") if "orkspace" in each], "no model is restarted"
+
+
+async def test_without_the_right_to_look_at_configurations_the_rest_is_compared() -> None:
+    app, _ = await _configured()
+    assert app.cluster is not None
+    app.cluster.denied.add("ConfigMap")
+    app.gateway.state.policies["team-alpha"] = Policy("<policies/>", '"edited"')
+    await sweep(app, deep=True)
+    assert app.gateway.state.policies["team-alpha"].text != "<policies/>"
     assert app.bus.dead_letters() == []

@@ -6,13 +6,14 @@ import asyncio
 from datetime import timedelta
 from functools import partial
 
-from shared.messaging.outcomes import Push
+from shared.messaging.outcomes import Push, Waiting
+from shared.messaging.routes import PROVISION_WORKSPACES
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.stages.receive_push import queue_changes
 from tests.fakes.app import GPU, Asked, FakeApp, catalog_text, path_of
 from tests.fakes.calls import Call
 from tests.fakes.cluster import FakeCluster
-from tests.stages.road import a_platform, ask, drain, later, push, shown
+from tests.stages.road import a_platform, ask, drain, later, push, run, shown
 
 SMALL = "Standard_NC16as_T4_v3"
 BEFORE = (
@@ -99,3 +100,24 @@ async def test_namespaces_are_read_before_workspaces() -> None:
     await later(app, timedelta(seconds=30))
     [first, *_] = [index for index, each in enumerate(seen) if each == "before namespaces"]
     assert seen[first + 1 : first + 3] == ["after namespaces", "before all_workspaces"]
+
+
+async def test_one_that_took_too_many_nodes_keeps_no_other_waiting() -> None:
+    """It is not made again, and while its team asks for something else beside it no marker vouches for it."""
+    app = await a_platform()
+    bounded = catalog_text().replace("preset: phi-4\n", "preset: phi-4\n    maxNodes: 2\n    context: 8192\n")
+    await push(app, {DEFAULT_CATALOG_PATH: bounded})
+    await ask(app, Asked(team="bravo", dedicated={"phi-4": GPU}))
+    await later(app, timedelta(hours=1))
+    app.repository.commit({DEFAULT_CATALOG_PATH: bounded.replace("context: 8192", "context: 16384")})
+    _cluster(app).more_nodes = 2
+    await ask(app, Asked(dedicated={"phi-4": GPU}))
+    assert shown(app)["workspaces"].startswith("failure: TooManyNodes")
+    await later(app, timedelta(minutes=5))
+    await ask(app, Asked(dedicated={"phi-4": GPU, "mistral-7b": GPU}))
+    assert shown(app)["workspaces"].startswith("failure: TooManyNodes")
+    for _ in range(2):
+        outcome = await run(app, PROVISION_WORKSPACES, "bravo")
+    assert isinstance(outcome, Waiting)
+    assert outcome.reason != "AnotherIsReplaced"
+    assert "change_workspace team-bravo/phi-4" in " ".join(app.calls.writes("cluster"))

@@ -60,6 +60,11 @@ class Failure:
         """Whether KAITO's controller was restarted, and came to a workload that stands (0.6, 0.8)."""
         return bool(self.wish.get("restarted"))
 
+    @property
+    def log(self) -> str:
+        """The name of what a container wrote before it ended: `definitions/logs.yaml`."""
+        return str(self.wish.get("log", "unclear"))
+
     def message(self, usual: str) -> str:
         return str(self.wish.get("message", usual))
 
