@@ -128,20 +128,28 @@ def waiting_id(stage: Stage, message: Message, outcome: Waiting, due: datetime) 
     return f"{stage.name}/{message.team}/{outcome.revision[:40] or message.change}/{whose}/{slot}"
 
 
-def delay(error: MergekeyError, trail: RetryState, lasted: timedelta) -> timedelta:
-    """The wait that the service asked for, else exponential from 2 s to 10 min, with jitter from the
-    correlation id.
+def retry_due(error: MergekeyError, trail: RetryState, lasted: timedelta, now: datetime) -> datetime:
+    """The pause is what the service asked for, else exponential from 2 s to 10 min, and at least half of it
+    passes. Conflicts (409, 412) are retried sooner than other errors: after a quarter of the time that has
+    passed, from 2 s to a minute.
 
-    Conflicts (409, 412) are retried sooner than other errors: after a quarter of the time that has passed,
-    from 2 s to a minute.
+    The moment is rounded up to a multiple of 1, 2, 4, ... 256 seconds, counted from an offset that follows
+    from the correlation id: chains of one message meet, and those of different messages are spread.
     """
     asked = error.retry_after if isinstance(error, TemporaryError) else None
-    spread = int(hashlib.sha256(f"{trail.correlation_id}/{trail.hop}".encode()).hexdigest()[:4], 16) / 0xFFFF
     exponential = min(2.0 * 2 ** min(trail.attempt, 10), 600.0)
     seconds = min(max(2.0, lasted.total_seconds() / 4), 60.0) if isinstance(error, Busy) else exponential
-    return max(asked or timedelta(0), timedelta(seconds=seconds / 2)) + timedelta(
-        seconds=seconds / 2 * spread
-    )
+    earliest = now + max(asked or timedelta(0), timedelta(seconds=seconds / 2))
+    quantum = 2 ** (int(seconds / 2).bit_length() - 1)
+    offset = int(hashlib.sha256(trail.correlation_id.encode()).hexdigest()[:8], 16) / 2**22
+    slot = math.ceil((earliest.timestamp() - offset) / quantum) * quantum
+    return datetime.fromtimestamp(slot + offset, now.tzinfo)
+
+
+def retry_id(stage: Stage, trail: RetryState, due: datetime) -> str:
+    """One id per chain and moment. What waits, of which a status tells, joins nothing that does not."""
+    slot = str(int(due.timestamp()))
+    return "/".join(part for part in (trail.correlation_id, stage.name, trail.waiting_for, slot) if part)
 
 
 def bounded_id(message_id: str) -> str:

@@ -5,7 +5,7 @@ Ids grow along a chain of messages, and a chain of sweeps that queue sweeps has 
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from shared.app import App
 from shared.messaging.messages import TO_ALL, AccessChange, DeliverKeys, Message, Sweep, TeamMessage
@@ -44,6 +44,19 @@ def access_change(
     return OutgoingMessage(
         TOPIC, message_id, encode(app, change, message_id, now), session=change.team, to=to
     )
+
+
+async def ask_for_sweep(app: App, event: Event[TeamMessage], message: Sweep) -> None:
+    """Queue a sweep for what a stage has just written or read. Each is a message of its own: stages of one
+    chain begin in the same second, and what the slower one wrote the sweep of the faster one has not seen.
+    """
+    message_id = f"{event.correlation_id}/sweep/{microsecond(app.clock.now())}"
+    await app.bus.send([sweep(app, message, message_id, event.now)])
+
+
+def microsecond(moment: datetime) -> str:
+    """A moment as ids of sweeps name it."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
 def sweep(

@@ -141,8 +141,7 @@ async def _queue_sweep(app: App, event: Event[TeamMessage]) -> None:
     branch: a sweep finds out what to write instead.
     """
     message = Sweep(why=f"the branch moved while something was written for {event.message.team}")
-    message_id = f"{event.correlation_id}/sweep/{int(event.now.timestamp())}"
-    await app.bus.send([outgoing.sweep(app, message, message_id, event.now)])
+    await outgoing.ask_for_sweep(app, event, message)
 
 
 async def _keep(_: App, __: Event[TeamMessage], ___: Decision) -> Outcome:

@@ -27,7 +27,7 @@ from shared.resources.actual import Product
 from shared.resources.desired import DesiredGateway
 from shared.resources.product import plan_reservation
 from shared.stages.apply import GatewayWriter, apply_plan, remove_administrator
-from shared.stages.outgoing import sweep
+from shared.stages.outgoing import ask_for_sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +110,7 @@ async def _report_refusal(app: App, event: Event[TeamMessage]) -> None:
     """
     if (await decide(app, event.message, event.now)).kind != "active":
         message = Sweep(why=f"others have reserved what {event.message.team} asks for", verdict=True)
-        message_id = f"{event.correlation_id}/sweep/{int(event.now.timestamp())}"
-        await app.bus.send([sweep(app, message, message_id, event.now)])
+        await ask_for_sweep(app, event, message)
 
 
 async def _room(app: App, growth: Growth) -> Room:

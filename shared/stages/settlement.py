@@ -3,8 +3,10 @@ that.
 
 A trigger returns normally when `settle` returns: the host completes the message. Whatever must follow is
 queued before that, so nothing is lost; a message that is handled twice queues the same ids twice, and Service
-Bus drops the second. Unexpected exceptions propagate: the host abandons the message, and Service Bus delivers
-it again and in the end moves it to the native dead-letter queue.
+Bus drops the second. Ids of copies name the second at which they come, and that is after the end of the
+stage: a handler that lost its lock and wrote late is followed by a copy that sees it. Unexpected exceptions
+propagate: the host abandons the message, and Service Bus delivers it again and in the end moves it to the
+native dead-letter queue.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from shared import telemetry
@@ -46,13 +48,14 @@ from shared.messaging.retry_state import (
     IncomingMessage,
     RetryState,
     bounded_id,
-    delay,
+    retry_due,
+    retry_id,
     waiting_id,
     waiting_until,
 )
 from shared.messaging.routes import DEAD_LETTERS, Stage
 from shared.ports import OutgoingMessage, Status
-from shared.stages.outgoing import sweep
+from shared.stages.outgoing import microsecond, sweep
 from shared.stages.receive_push import queue_changes
 
 Work = Callable[[App, Event[Any]], Awaitable[Outcome]]
@@ -62,6 +65,8 @@ Work = Callable[[App, Event[Any]], Awaitable[Outcome]]
 PUSH_TIMEOUT = timedelta(seconds=6)
 #: A change that a sweep queued is not retried for longer: the next sweep comes after a quarter of an hour.
 SWEEP_RETRY_TIMEOUT = timedelta(minutes=15)
+#: A copy comes so long after the end of its stage: ids name a second, and the next one begins meanwhile.
+SOONEST = timedelta(seconds=1)
 #: What the work of the webhook is called beside the names of stages.
 RECEIVE_PUSH = "receive-push"
 #: Bytes that a dead letter keeps of a message that is too large.
@@ -70,7 +75,9 @@ PREVIEW_LENGTH = 1024
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A message that a stage handles. `message` is None as long as its body has not been parsed."""
+    """A message that a stage handles. `message` is None as long as its body has not been parsed. `behind` is
+    how far the clock of this machine was behind `now`, when the stage began.
+    """
 
     app: App
     stage: Stage
@@ -78,6 +85,14 @@ class Case:
     retry: RetryState
     now: datetime
     message: Message | None = None
+    behind: timedelta = timedelta(0)
+
+    @property
+    def ended(self) -> datetime:
+        """The moment at which the stage has ended. Copies come later, and so does one that another handler
+        of the message has sent with the same id: it sees what this one has written.
+        """
+        return max(self.now, self.app.clock.now() + self.behind)
 
     @property
     def is_retry(self) -> bool:
@@ -95,7 +110,9 @@ class Case:
 
 async def settle(app: App, stage: Stage, received: IncomingMessage, work: Work) -> None:
     """Run a stage on a message, queue what follows, and report the status."""
-    case = Case(app, stage, received, RetryState.of(received), max(app.clock.now(), received.enqueued))
+    clock = app.clock.now()
+    now = max(clock, received.enqueued)
+    case = Case(app, stage, received, RetryState.of(received), now, behind=now - clock)
     try:
         await _settle(case, work)
     finally:
@@ -167,7 +184,7 @@ async def start_sweep(app: App, why: str, deep: bool = False) -> str:
     about the same time are two messages.
     """
     now = app.clock.now()
-    message_id = f"sweep-{now.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+    message_id = f"sweep-{microsecond(now)}"
     await app.bus.send([sweep(app, Sweep(why=why[:200], deep=deep), message_id, now)])
     return message_id
 
@@ -201,7 +218,8 @@ async def _wait(case: Case, message: Message, outcome: Waiting) -> tuple[str, st
     limit = case.app.timeouts.wait + outcome.longer
     if not outcome.patient and now - parse_time(since) >= limit:
         raise WaitedTooLong(f"{outcome.reason} for {limit}, since {since}")
-    due = waiting_until(outcome, now, parse_time(since))
+    ended = case.ended
+    due = waiting_until(_after(outcome, ended - now), ended, parse_time(since))
     copy = RetryState(
         retry.correlation_id,
         retry.hop + 1,
@@ -212,6 +230,13 @@ async def _wait(case: Case, message: Message, outcome: Waiting) -> tuple[str, st
     await _send_copy(case, copy, waiting_id(case.stage, message, outcome, due), due)
     telemetry.waiting(case.stage, message, outcome)
     return "pending", f"waiting: {outcome.reason}" + (f": {outcome.note}" if outcome.note else "")
+
+
+def _after(outcome: Waiting, taken: timedelta) -> Waiting:
+    """The wait that is left when the stage has taken so long: a patient one ends at a certain moment, the
+    others begin with the end of the stage.
+    """
+    return replace(outcome, after=max(outcome.after - taken, SOONEST)) if outcome.patient else outcome
 
 
 async def _fail(case: Case, error: MergekeyError) -> tuple[str, str] | None:
@@ -242,8 +267,8 @@ def _shown_while_retrying(case: Case, error: MergekeyError) -> tuple[str, str] |
 
 
 async def _try_again(case: Case, retry: RetryState, error: MergekeyError, lasted: timedelta) -> None:
-    due = case.now + delay(error, retry, lasted)
-    await _send_copy(case, retry, f"{retry.correlation_id}/{case.stage.name}/{retry.hop}", due)
+    due = retry_due(error, retry, lasted, case.ended)
+    await _send_copy(case, retry, retry_id(case.stage, retry, due), due)
     telemetry.retrying(case.stage, retry.correlation_id, error, due)
 
 

@@ -13,16 +13,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import PermanentError, Unavailable
+from shared.app import App
+from shared.errors import Busy, PermanentError, Unavailable
+from shared.marker import format_time
 from shared.messaging.messages import AccessChange, Sweep
-from shared.messaging.outcomes import Done, Waiting
-from shared.messaging.retry_state import MAX_ID_LENGTH, IncomingMessage, waiting_id
+from shared.messaging.outcomes import Done, Event, Outcome, Waiting
+from shared.messaging.retry_state import MAX_ID_LENGTH, IncomingMessage, RetryState, waiting_id
 from shared.messaging.routes import DEAD_LETTERS, DELIVER_KEYS, PROVISION_GATEWAY, SWEEP
-from shared.stages.outgoing import access_change, ask_for_keys, sweep
-from shared.stages.settlement import collect, start_sweep
+from shared.stages.outgoing import access_change, ask_for_keys, ask_for_sweep, sweep
+from shared.stages.settlement import collect, settle, start_sweep
 from tests.fakes.app import FakeApp, a_change, an_event
 from tests.fakes.clock import START
-from tests.settlement.stage import ROOT, a_message, an_app, as_received, chain, settled
+from tests.settlement.stage import ROOT, a_message, an_app, as_received, chain, ends_with, settled
 
 WAITING = Waiting(timedelta(seconds=30), "NodeClaimNotReady", revision="b" * 40)
 
@@ -32,12 +34,13 @@ async def test_ids_tell_where_a_message_comes_from() -> None:
     message = AccessChange(change="withdrawn", team="alpha", path="x", commit="c" * 40)
     await ask_for_keys(app, an_event(app, message, ROOT), "d" * 40)
     await app.bus.send([access_change(app, message, "d1", app.clock.now())])
-    await settled(app, Unavailable("no answer"))
+    due = (await settled(app, Unavailable("no answer")))[0].due
     await settled(app, PermanentError("gone"))
+    assert due is not None
     assert [envelope.message_id for envelope in app.bus.sent] == [
         f"{ROOT}/deliver-keys",
         "d1/alpha",
-        f"{ROOT}/provision-gateway/1",
+        f"{ROOT}/provision-gateway/{int(due.timestamp())}",
         f"{ROOT}/dead-letter/provision-gateway",
     ]
 
@@ -52,6 +55,72 @@ async def test_a_message_that_is_handled_twice_queues_its_follow_up_once(result:
     message = a_message(app)
     assert len(await settled(app, result, message)) == 1
     assert await settled(app, result, replace(message, delivery_count=2)) == []
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        WAITING,
+        Waiting(timedelta(seconds=5), "HandOverDelay", patient=True),
+        Unavailable("no answer"),
+        Busy("409"),
+    ],
+    ids=["wait", "patient wait", "retry", "conflict"],
+)
+async def test_a_slower_hand_is_followed_by_a_copy_of_its_own(result: Waiting | Exception) -> None:
+    """It lost its lock and ran on. The copy of the faster one was handled before it wrote for the last
+    time.
+    """
+    app = an_app()
+    message = a_message(app)
+
+    async def slow(_: App, __: Event[AccessChange]) -> Outcome:
+        [copy] = await settled(app, result, replace(message, delivery_count=2))
+        assert copy.due is not None
+        app.clock.advance_to(copy.due)
+        await settled(app, Done(), as_received(app, copy))
+        return await ends_with(result)(app, an_event(app, a_change(app)))
+
+    await settle(app, PROVISION_GATEWAY, message, slow)
+    [_, copy] = app.bus.sent
+    assert copy.due is not None
+    assert copy.due > app.clock.now()
+
+
+async def test_a_slower_hand_counts_its_time_where_its_clock_is_late() -> None:
+    app = an_app()
+    ahead = timedelta(hours=1)
+    message = a_message(app, enqueued=app.clock.now() + ahead)
+
+    async def slow(_: App, __: Event[AccessChange]) -> Outcome:
+        app.clock.advance(timedelta(minutes=1))
+        raise Busy("409")
+
+    await settle(app, PROVISION_GATEWAY, message, slow)
+    [copy] = app.bus.sent
+    assert copy.due is not None
+    assert copy.due > app.clock.now() + ahead
+
+
+async def test_a_retry_of_which_a_status_tells_does_not_join_one_of_which_none_does() -> None:
+    """The status would never get its end."""
+    app = an_app()
+    trail = RetryState(ROOT, waiting_for="NodesNotReady", waiting_since=format_time(START))
+    sent = [
+        await settled(app, Unavailable("no answer"), message)
+        for message in (a_message(app), a_message(app, properties=trail.properties()))
+    ]
+    assert [len(each) for each in sent] == [1, 1]
+
+
+async def test_stages_of_one_message_that_ask_for_a_sweep_get_one_each() -> None:
+    """They begin together; the second writes when the sweep of the first is over."""
+    app = an_app()
+    event = an_event(app, a_change(app), ROOT)
+    for _ in range(2):
+        app.clock.advance(timedelta(milliseconds=20))
+        await ask_for_sweep(app, event, Sweep(why="the branch moved"))
+    assert len(app.bus.waiting(SWEEP)) == 2
 
 
 async def test_ids_of_a_chain_never_repeat() -> None:

@@ -35,7 +35,7 @@ from shared.messaging.retry_state import (
     IncomingMessage,
     RetryState,
     bounded_id,
-    delay,
+    retry_due,
     waiting_until,
 )
 from shared.messaging.routes import (
@@ -437,17 +437,34 @@ def test_a_pause_is_between_half_and_the_whole_of_its_nominal_length(
         (Busy("409"), timedelta(seconds=80), 20),
         (Busy("409"), timedelta(hours=1), 60),
     ):
-        pause = delay(error, RetryState(root, sequence, attempt), lasted).total_seconds()
-        assert nominal / 2 <= pause <= nominal
+        due = retry_due(error, RetryState(root, sequence, attempt), lasted, START)
+        assert nominal / 2 <= (due - START).total_seconds() <= nominal
 
 
 def test_pauses_are_spread_over_the_whole_half() -> None:
     pauses = sorted(
-        delay(Unavailable("502"), RetryState("d1/alpha", number, 20), timedelta(0)).total_seconds()
+        (
+            retry_due(Unavailable("502"), RetryState(f"d{number}/alpha", 0, 20), timedelta(0), START) - START
+        ).total_seconds()
         for number in range(500)
     )
     assert pauses[0] < 302
-    assert pauses[-1] > 598
+    assert pauses[-1] > 554
+
+
+def test_retries_of_one_message_meet_whenever_it_was_handed_out() -> None:
+    """Each time that a lock is lost the message gets one chain of retries more: without end there would be
+    thousands.
+    """
+    looks = set()
+    for start in (START + 17 * number * SECOND for number in range(50)):
+        due, attempt = start, 0
+        while due < START + 5 * HOUR:
+            attempt += 1
+            due = retry_due(Unavailable("502"), RetryState("d1/alpha", attempt, attempt), due - start, due)
+            looks.add(due)
+    last = {due for due in looks if START + 4 * HOUR <= due < START + 5 * HOUR}
+    assert len(last) <= 15
 
 
 async def test_a_stage_is_told_that_a_message_was_begun_before() -> None:

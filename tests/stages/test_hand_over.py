@@ -15,12 +15,24 @@ import pytest
 from shared import names
 from shared.errors import Busy
 from shared.marker import format_time
+from shared.messaging.retry_state import IncomingMessage
 from shared.messaging.routes import DELIVER_KEYS, PROVISION_GATEWAY
 from shared.resources.key_slots import EXPOSED, PRIMARY, SECONDARY
 from shared.secret import SecretValue
-from tests.fakes.app import OTHER_READERS, READERS, Asked, FakeApp, path_of
+from shared.stages.settlement import settle
+from tests.fakes.app import (
+    OTHER_READERS,
+    READERS,
+    REPOSITORY,
+    Asked,
+    FakeApp,
+    a_change,
+    keys_message,
+    path_of,
+)
 from tests.fakes.calls import Call, nothing
 from tests.stages.road import (
+    WORK,
     Kill,
     Killed,
     a_platform,
@@ -540,3 +552,27 @@ async def test_a_role_that_a_late_delivery_left_on_one_key_exposes_the_other_too
     assert _keys(app)[other] != keys[other]
     assert not [each for each in app.roles.assigned if each[1] == THIRD]
     _require_whole(app, READERS)
+
+
+async def test_a_key_that_two_late_handlers_write_over_is_published_again_after_each() -> None:
+    """Three have the same message, each makes the key new, and the last is done first. The other two write
+    into the vault what works no more, one long after the other.
+    """
+    app = _strict(await a_team())
+    app.repository.commit({**NEW})
+    root, now = "d9/alpha/deliver-keys", app.clock.now()
+    body = keys_message(a_change(app)).encode(root, f"/repositories/{REPOSITORY}", now)
+    message, next_hands = IncomingMessage(body, root, "alpha", now), iter((2, 3))
+
+    async def handle(delivery: int) -> None:
+        await settle(app, DELIVER_KEYS, replace(message, delivery_count=delivery), WORK[DELIVER_KEYS])
+        await later(app, timedelta(minutes=1))
+
+    async def overtake(call: Call) -> None:
+        if str(call) == f"set {KEY}" and (delivery := next(next_hands, None)):
+            await handle(delivery)
+
+    app.calls.before = overtake
+    await handle(1)
+    assert _renewed(app).count("regenerate_key team-alpha 0") == 3
+    _require_whole(app)

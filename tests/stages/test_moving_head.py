@@ -14,14 +14,24 @@ from datetime import timedelta
 
 import pytest
 
-from shared.messaging.routes import PROVISION_GATEWAY, PROVISION_PROJECTS
+from shared.messaging.routes import PROVISION_GATEWAY, PROVISION_PROJECTS, SWEEP
 from shared.names import API
 from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.resources.subscription import ADMINISTRATOR
 from shared.resources.workspaces import PREFIX
-from tests.fakes.app import GPU, LARGER_GPU, OTHER_READERS, Asked, FakeApp, catalog_text, path_of
+from tests.fakes.app import (
+    GPU,
+    LARGER_GPU,
+    OTHER_READERS,
+    Asked,
+    FakeApp,
+    a_change,
+    an_event,
+    catalog_text,
+    path_of,
+)
 from tests.fakes.calls import Call, nothing
-from tests.stages.road import a_platform, a_team, drain, later, push, run, withdraw, world
+from tests.stages.road import WORK, a_platform, a_team, drain, later, push, run, withdraw, world
 
 Files = Mapping[str, str]
 #: Long enough for every wait: nodes come in minutes, withdrawn workspaces go after an hour, keys of another
@@ -191,6 +201,29 @@ async def test_who_was_overtaken_looks_again_at_what_the_marker_vouches_for() ->
     await _begin(app, _asks(Asked()))
     assert "7000" in app.gateway.state.policies["team-alpha"].text
     assert "team-alpha--phi-4" in app.gateway.state.backends
+
+
+async def test_each_stage_that_writes_for_a_branch_that_became_wrong_has_its_sweep() -> None:
+    """Two stages begin with the same message in the same second; the slower one writes when the sweep that
+    the faster one asked for is over.
+    """
+    app = await a_platform()
+    app.repository.commit({**_asks(TRIED)})
+    event = an_event(app, a_change(app))
+
+    async def garble(call: Call) -> None:
+        if call.name == "put_product_policy":
+            app.repository.commit({path_of("alpha"): "models: ["})
+
+    async def overtake(call: Call) -> None:
+        if call.name == "create_project":
+            app.calls.before, app.calls.after = nothing, garble
+            await WORK[PROVISION_GATEWAY](app, event)
+            await later(app, timedelta(milliseconds=20))
+
+    app.calls.before = overtake
+    await WORK[PROVISION_PROJECTS](app, event)
+    assert [sent.entity for sent in app.bus.sent].count(SWEEP.entity) == 2
 
 
 def _gateway(table: str) -> Callable[[FakeApp, str], str | None]:
