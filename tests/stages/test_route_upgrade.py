@@ -116,7 +116,9 @@ async def test_one_route_goes_first_and_then_ten_at_a_time() -> None:
 
 async def test_no_route_names_a_host_beside_one_that_names_none() -> None:
     app = await standing("alpha")
-    files = {path_of(team): Asked(team=team, dedicated={"phi-4": GPU}).text() for team in ("alpha", "bravo")}
+    files: dict[str, str | bytes | None] = {
+        path_of(team): Asked(team=team, dedicated={"phi-4": GPU}).text() for team in ("alpha", "bravo")
+    }
     await push(app, files)
     assert "hostnames" not in route(app, "bravo").manifest["spec"]
     await later(app, timedelta(hours=1))
