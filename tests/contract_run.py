@@ -3,8 +3,9 @@
 Runs the wire, contract, end-to-end and client tests with every exchange checked against the official
 descriptions (which must be there), those of the cluster on a real API server too, the demo on it, the
 expressions of our policies under a C# compiler (where there is one), a real vLLM (`MERGEKEY_VLLM=1`) against
-what was recorded of one, the contract tests once more against services named by settings, the benchmark of
-Service Bus, and how long the gateway's scan of a large body takes.
+what was recorded of one, a real Gateway and a real vLLM behind our policies (`MERGEKEY_ROAD_URL`), the
+contract tests once more against services named by settings, the benchmark of Service Bus, and how long the
+gateway's scan of a large body takes.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ SUITES = (
     "standins/tests",
     "tests/gateway/test_policy_schemas.py",
     "tests/gateway/test_csharp.py",
+    "tests/gateway/test_real_road.py",
     "tests/wire",
     "tests/contract",
     "tests/cluster",

@@ -236,6 +236,26 @@ async def test_a_ceiling_ends_answers_whatever_is_asked(standins: StandIns, http
     assert (await asked(http, min_tokens=4)).status_code == 400
 
 
+async def test_a_completion_without_a_bound_has_its_usual_one_below_a_ceiling(
+    standins: StandIns, http: httpx.AsyncClient
+) -> None:
+    special(standins, ceiling=300, endless=True)
+    least = await http.post("/v1/completions", json={"prompt": "x", "min_tokens": 17}, headers={"Host": HOST})
+    assert (
+        least.json()["error"]["message"] == "min_tokens must be less than or equal to max_tokens=16, got 17."
+    )
+    long = await http.post("/v1/completions", json={"prompt": "word " * 9000})
+    assert "you requested 16 output tokens" in long.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("changes", [{"max_tokens": 100_000}, {"temperature": 3}, {"top_p": 2}])
+async def test_a_value_out_of_bounds_is_an_internal_error_in_anthropics_protocol(
+    standins: StandIns, http: httpx.AsyncClient, changes: dict[str, Any]
+) -> None:
+    found = await http.post("/v1/messages", json={**HELLO, "max_tokens": 4, **changes})
+    assert (found.status_code, found.json()["error"]["type"]) == (500, "internal_error")
+
+
 async def test_a_key_that_arrives_is_answered_and_noted(standins: StandIns, http: httpx.AsyncClient) -> None:
     assert (await http.post(CHAT, json=HELLO, headers={"api-key": "of-a-team"})).status_code == 200
     [finding] = standins.control.report("models")["findings"]

@@ -54,9 +54,9 @@ def as_chat(body: Mapping[str, Any]) -> Json:
 
 
 def _translated(error: Refused) -> Refused:
-    """What only the last resort handles is an internal error here."""
+    """What only the last resort handles is an internal error here, and so is a value out of its bounds."""
     found = error.body["error"]
-    if error.closes:
+    if error.closes or (error.status == 400 and found["param"] is not None):
         return Refused(500, _error("internal_error", found["message"]))
     return Refused(error.status, _error(found["type"], found["message"]))
 

@@ -33,7 +33,8 @@ def limits(
 ) -> Limits:
     """How much may be written after a prompt of so many tokens and characters; the field is `name`."""
     asked = body.get(name)
-    context, reserved = server.context, asked or 0
+    context, wanted = server.context, default if asked is None else asked
+    reserved = wanted or 0
     if reserved > context:
         message = (
             f"{name}={asked} cannot be greater than max_model_len=max_total_tokens={context}. Please request "
@@ -43,8 +44,8 @@ def limits(
     fit(server, prompt, length, asked=max(reserved, 0))
     _numbers(server, body, asked)
     most = context - prompt if server.ceiling is None else min(context - prompt, server.ceiling)
-    _least(body, most if asked is None else min(asked, most))
-    return Limits(default if asked is None else asked, most)
+    _least(body, most if wanted is None else min(wanted, most))
+    return Limits(wanted, most)
 
 
 def fit(server: Server, prompt: int, length: int, *, asked: int = 0) -> None:
