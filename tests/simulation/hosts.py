@@ -16,7 +16,7 @@ from shared.api import dead_letters
 from shared.errors import MergekeyError
 from shared.messaging.messages import read_envelope
 from shared.messaging.outcomes import Push
-from shared.messaging.retry_state import IncomingMessage, RetryState, bounded_id
+from shared.messaging.retry_state import IncomingMessage
 from shared.messaging.routes import STAGES, Stage
 from shared.stages.settlement import collect, settle, settle_push, start_sweep
 from tests.fakes.bus import MOST_DELIVERIES, Held
@@ -111,16 +111,6 @@ class Hosts:
     def _remember_no_copy(self, handling: Handling) -> None:
         """It has lost the lock and fails, and no copy of its message comes after it."""
         handling.followed = handling.followed and handling.locked
-
-    def _remember_a_dropped_copy(self, stage: Stage, held: Held, handling: Handling) -> None:
-        """The broker drops the copy by which a handler would look again, where the one who was given its
-        message sent the same before: it may be done already.
-        """
-        retry, bus = RetryState.of(held.received()), self._scene.app.bus
-        copy = bounded_id(f"{retry.correlation_id}/{stage.name}/{retry.hop + 1}")
-        waiting = {envelope.message_id for envelope in bus.waiting(stage)}
-        if handling.sent == f"{stage.entity} {copy}" and copy not in waiting:
-            self._remember_no_copy(handling)
 
     def lose_lock(self, handling: Handling) -> None:
         """The broker gives the message to somebody else; the handler does not know."""
@@ -238,7 +228,6 @@ class Hosts:
     async def _handle(self, stage: Stage, held: Held, handling: Handling) -> None:
         try:
             await settle(self._scene.app, stage, held.received(), WORK[stage])
-            self._remember_a_dropped_copy(stage, held, handling)
             # Completing is a remote call as well: the machine can die before it or during it.
             await self._scene.app.calls.before(
                 Call("host", "complete", held.envelope.message_id, writes=True)

@@ -117,7 +117,6 @@ class Run:
             self._note_letters(call)
         if handling is not None:
             handling.wrote = handling.wrote or is_write(call)
-            handling.sent = call.target if call.system == "bus" else handling.sent
             self.watch.after(call, handling)
             await self.trouble.after(call, handling)
 

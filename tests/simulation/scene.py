@@ -49,8 +49,8 @@ class Handling:
     it saw last, `stale` whether GitHub's answer was old then, `guarded` are the teams that the guard held
     there. `ends`: whether its message may end a team's access. `standing` are the workspaces that it saw when
     it listed them last, by namespace; that of all of them is None. `answered` are the workspaces,
-    `namespace/name`, whose models answered it. `sent` is what it sent last; `followed`: what it wrote is
-    looked at again, by itself or by the one who gets its message or a copy. `bounding` is the namespace in
+    `namespace/name`, whose models answered it. `followed`: what it wrote is looked at again, by
+    itself or by the one who gets its message or a copy. `bounding` is the namespace in
     which it deletes a workspace for its nodes.
     """
 
@@ -68,7 +68,6 @@ class Handling:
     guarded: frozenset[str] = frozenset()
     standing: dict[str | None, set[tuple[str, str]]] = field(default_factory=dict)
     answered: set[str] = field(default_factory=set)
-    sent: str = ""
     followed: bool = True
     bounding: str = ""
 

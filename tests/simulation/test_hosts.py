@@ -44,13 +44,14 @@ def _handle(run: Run, held: Held) -> Handling:
     return handling
 
 
-@pytest.mark.parametrize("done", [False, True])
-def test_a_copy_that_was_sent_and_done_before_follows_nobody(run: Run, done: bool) -> None:
-    """The broker drops the second of one id."""
+def test_a_handler_without_its_lock_is_followed_by_its_copy(run: Run) -> None:
+    """Of two of one message, too: they share a copy, which comes after both."""
     held, waiting = _message(run), run.scene.app.bus.queues[PROVISION_GATEWAY.name]
-    first = _handle(run, held)
-    assert [copy.envelope.message_id for copy in waiting] == ["d1/mike/provision-gateway/1"]
-    if done:
-        waiting.clear()
-    second = _handle(run, held)
-    assert (first.followed, second.followed) == (True, not done)
+    handlings = [_handle(run, held) for _ in range(2)]
+    assert [each.followed for each in handlings] == [True, True]
+    assert len(waiting) == 1
+
+
+def test_a_handler_without_its_lock_that_cannot_send_its_copy_is_not_followed(run: Run) -> None:
+    run.trouble.spells.append(Spell("bus", "", "", inf, lambda: Unavailable("503")))
+    assert not _handle(run, _message(run)).followed
