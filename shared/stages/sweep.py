@@ -445,6 +445,16 @@ def _changes(app: App, branch: Branch, findings: Iterable[Difference]) -> Iterat
                 telemetry.not_queued(finding.team)
 
 
+def _is_no_request(branch: Branch, found: TeamState) -> bool:
+    """Whether what lies at the team's path is no request. Without a valid catalogue that counts where the
+    access is over by its day: while other teams' requests alone spoil the catalogue, the team's stages, which
+    read its own files, find it valid, and a message about a request would concern nothing.
+    """
+    if found.files in ("gone", "no_request"):
+        return True
+    return found.action == "freeze" and branch.reviewed.teams_by_path.get(found.path) != found.team
+
+
 def _change(app: App, branch: Branch, team: str) -> AccessChange:
     """Raises ValidationError for a path or a team that does not fit into a message."""
     if team == CATALOG_TEAM:
@@ -454,7 +464,7 @@ def _change(app: App, branch: Branch, team: str) -> AccessChange:
     commit, granted = _commits(branch, found)
     if found.action.endswith("?") and branch.judged.holds(team):
         return AccessChange(change="held", team=team, path=found.path, commit=commit)
-    if entry is None or found.files in ("gone", "no_request"):
+    if entry is None or _is_no_request(branch, found):
         return AccessChange(change="withdrawn", team=team, path=found.path, commit=commit, granted=granted)
     if found.request is not None and branch.head is not None and found.action.startswith("grant"):
         return change_of(team, found.path, branch.head, entry.blob, branch.files[found.path])

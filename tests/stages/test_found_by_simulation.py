@@ -30,6 +30,7 @@ from tests.fakes.app import (
     path_of,
 )
 from tests.fakes.calls import Call, nothing
+from tests.fakes.clock import START
 from tests.fakes.gateway import Policy
 from tests.stages.road import WORK, Kill, Killed, a_platform, a_team, later, push, run, withdraw, world
 
@@ -356,3 +357,21 @@ async def test_a_policy_that_is_refused_is_nobodys_race() -> None:
     app.calls.before = refuse
     with pytest.raises(Rejected):
         await run(app, PROVISION_GATEWAY)
+
+
+async def test_access_ends_by_its_day_although_another_team_spoils_the_catalogue() -> None:
+    """The sweep sees a catalogue that lost what bravo has; alpha's stages see alpha's files alone, in which
+    the catalogue is right, and what lies at another path of alpha's is no request.
+    """
+    app = await a_team(Asked(expires=START.date()))
+    await push(app, {path_of("bravo"): Asked(team="bravo", models=("text-embedding-3-large",)).text()})
+    catalog = catalog_text()
+    before, _, rest = catalog.partition("  - name: text-embedding-3-large\n")
+    lost = before + rest[rest.index("  - name: phi-4") :]
+    junk = "models: {foundry: [{name: no-such-model}]}\n"
+    files = {path_of("alpha"): None, "tenant-access/config/team-alpha/access.yaml": junk}
+    app.repository.commit({**files, DEFAULT_CATALOG_PATH: lost})
+    app.clock.advance(timedelta(days=2))
+    await _sweep(app)
+    assert app.gateway.state.subscriptions["team-alpha"].state == "suspended"
+    assert app.gateway.state.subscriptions["team-bravo"].state == "active"
