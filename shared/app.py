@@ -6,17 +6,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
+from shared.cluster_ports import Cluster, Roads
 from shared.ports import (
     Bus,
     Clock,
-    Cluster,
     DeadLetters,
     Deliveries,
     Gateway,
     Projects,
     Reports,
     Repository,
-    Roads,
     Roles,
     Vault,
 )

@@ -16,19 +16,8 @@ from weakref import WeakKeyDictionary
 from shared.adapters.clock import SystemClock
 from shared.app import Paths, Timeouts
 from shared.branch.repository_state import is_read
-from shared.ports import (
-    Bus,
-    Cluster,
-    DeadLetters,
-    Deliveries,
-    Gateway,
-    Projects,
-    Reports,
-    Repository,
-    Roads,
-    Roles,
-    Vault,
-)
+from shared.cluster_ports import Cluster, Roads
+from shared.ports import Bus, DeadLetters, Deliveries, Gateway, Projects, Reports, Repository, Roles, Vault
 from shared.resources.desired import Platform, Playground
 from shared.resources.workspaces import Cluster as ClusterFacts
 from shared.secret import SecretValue

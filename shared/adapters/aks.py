@@ -45,7 +45,7 @@ class ManagedCluster:
         return server, base64.b64decode(cluster["certificate-authority-data"]).decode()
 
     async def network_policy_engine(self) -> str | None:
-        """As `shared.ports.Cluster` says."""
+        """As `shared.cluster_ports.Cluster` says."""
         async with self._client() as client:
             found: Any = await client.managed_clusters.get(self._id.group, self._id.name)
         return _engine_of(found.network_profile)

@@ -47,7 +47,7 @@ class WorkspaceRoads:
         self._semaphore = asyncio.Semaphore(CONCURRENCY)
 
     async def ask(self, url: str) -> RoadAnswer:
-        """`shared.ports.Roads.ask`"""
+        """`shared.cluster_ports.Roads.ask`"""
         if origin(url) != origin(self._ingress):
             return NotReached("it is not at the address of the cluster's Gateway")
         async with self._semaphore:

@@ -14,9 +14,9 @@ from shared.app import App
 from shared.branch.account import KnownObjects
 from shared.branch.evaluation import evaluate_all
 from shared.branch.review import Baseline
+from shared.cluster_ports import Cluster
 from shared.documents.problem import listed
 from shared.errors import MergekeyError, PermanentError, Unavailable
-from shared.ports import Cluster
 from shared.resources.backends import require_readable
 from shared.resources.served_kinds import NEEDED
 from shared.stages.open_ways import find_open_ways

@@ -27,6 +27,7 @@ from shared.branch.review import Baseline, Review
 from shared.branch.states import Access, TeamState
 from shared.branch.team_states import BranchFiles, Existing, missing_team_of, state
 from shared.catalog.catalog import Catalog
+from shared.cluster_ports import Cluster
 from shared.documents.problem import Problem
 from shared.errors import KindNotServed, Unavailable
 from shared.git import Tree
@@ -37,7 +38,7 @@ from shared.inventory.snapshot import Part, Snapshot
 from shared.inventory.team_snapshot import TeamSnapshot, read_team
 from shared.messaging.dead_letters import Letter
 from shared.messaging.routes import DELIVER_KEYS, PROVISION_GATEWAY, PROVISION_PROJECTS, PROVISION_WORKSPACES
-from shared.ports import Cluster, Head
+from shared.ports import Head
 from shared.resources.actual import Limit, Namespace, Route, Workspace
 from shared.resources.plan import UNREAD, Unread
 from shared.stages.gateway_controller import platform_of

@@ -29,9 +29,9 @@ from shared.catalog.capacity import (
 )
 from shared.catalog.catalog import Catalog
 from shared.catalog.reservation import Account, Share
+from shared.cluster_ports import Cluster
 from shared.errors import KindNotServed
 from shared.marker import NOWHERE, Marker
-from shared.ports import Cluster
 from shared.requests.paths import RequestPaths
 from shared.resources.actual import Product, Workspace
 from shared.resources.desired import Platform, compile_gateway

@@ -9,11 +9,11 @@ from typing import Protocol, TypeVar
 
 from shared import names
 from shared.app import App
+from shared.cluster_ports import Cluster
 from shared.errors import AccessDenied, KindNotServed, MergekeyError
 from shared.inventory.snapshot import Snapshot
 from shared.inventory.workspace_logs import with_log_classes
 from shared.inventory.workspace_witnesses import Witnesses, witnesses
-from shared.ports import Cluster
 from shared.resources.actual import (
     GpuNode,
     Limit,

@@ -11,10 +11,10 @@ from typing import TypeVar
 
 from shared import names
 from shared.app import App
+from shared.cluster_ports import Cluster
 from shared.errors import MergekeyError
 from shared.inventory.snapshot import Part, Snapshot
 from shared.inventory.workspace_witnesses import with_witnesses
-from shared.ports import Cluster
 from shared.requests.request import AccessRequest
 from shared.resources.actual import (
     ActualBackend,

@@ -8,10 +8,10 @@ import asyncio
 from collections.abc import Iterable, MutableMapping, Sequence
 from dataclasses import replace
 
+from shared.cluster_ports import Cluster
 from shared.errors import AccessDenied, MergekeyError
 from shared.kaito.log_classes import LogClass, classify
 from shared.kaito.witnesses import Container, Pod
-from shared.ports import Cluster
 from shared.resources.actual import Workspace
 
 #: The exit codes that do not say the cause by themselves.

@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from shared.cluster_ports import Cluster
 from shared.errors import AccessDenied, KindNotServed
 from shared.inventory.workspace_logs import with_log_classes
 from shared.kaito.causes import needed
 from shared.kaito.witnesses import NodeClaim, Pod
-from shared.ports import Cluster
 from shared.resources.actual import Workspace
 
 V = TypeVar("V")

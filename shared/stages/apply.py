@@ -9,9 +9,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from shared.app import App
+from shared.cluster_ports import Cluster
 from shared.errors import Busy, MergekeyError, NotManaged, PermanentError, Rejected
 from shared.marker import Marker
-from shared.ports import Cluster, Gateway, Projects, Roles
+from shared.ports import Gateway, Projects, Roles
 from shared.resources.actual import Product, SecretVersion
 from shared.resources.backends import NamedValue
 from shared.resources.plan import ANY_VERSION, Change, Create, Delete, Replace, Update, WritablePlan

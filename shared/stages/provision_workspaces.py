@@ -12,13 +12,13 @@ from datetime import timedelta
 
 from shared.app import App
 from shared.branch.decision import Decision, ensure_branch_unchanged
+from shared.cluster_ports import Cluster
 from shared.errors import Busy, KindNotServed
 from shared.inventory.list_all import errors_of, if_served, or_unread
 from shared.marker import Marker
 from shared.messaging.messages import TeamMessage
 from shared.messaging.outcomes import Done, Event, Outcome, Waiting
 from shared.names import namespace as namespace_name
-from shared.ports import Cluster
 from shared.resources.actual import Limit, Namespace, Route, Workspace
 from shared.resources.config_changes import ActualConfigs
 from shared.resources.desired import (

@@ -15,13 +15,13 @@ from datetime import timedelta
 from shared import telemetry
 from shared.app import App
 from shared.catalog.catalog import Catalog
+from shared.cluster_ports import Cluster
 from shared.errors import AccessDenied
 from shared.gateway_api.road import ANNOTATION as ROAD
 from shared.gateway_api.road import RoadNote, RoadVerdict
 from shared.messaging.messages import TeamMessage
 from shared.messaging.outcomes import Event, Waiting
 from shared.names import namespace as namespace_name
-from shared.ports import Cluster
 from shared.resources.actual import Limit, Route
 from shared.resources.desired import DesiredWorkspaces
 from shared.resources.plan import known

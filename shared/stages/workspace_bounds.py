@@ -17,12 +17,12 @@ from shared import telemetry
 from shared.app import App
 from shared.branch.decision import Decision, ensure_branch_unchanged
 from shared.catalog.catalog import Catalog
+from shared.cluster_ports import Cluster
 from shared.errors import AccessDenied, Busy, Rejected
 from shared.kaito.releases import Release
 from shared.messaging.messages import TeamMessage
 from shared.messaging.outcomes import Event
 from shared.names import namespace as namespace_name
-from shared.ports import Cluster
 from shared.resources.actual import Workspace
 from shared.resources.desired import DesiredWorkspaces
 from shared.resources.plan import Delete, Plan, in_steps

@@ -11,6 +11,7 @@ from shared.app import App
 from shared.branch.decision import Decision
 from shared.catalog.catalog import Catalog
 from shared.catalog.workspace_checks import faults_on
+from shared.cluster_ports import Cluster
 from shared.errors import AccessDenied, KindNotServed, Rejected
 from shared.kaito.causes import SECRET
 from shared.kaito.releases import Release, difference, start_problem
@@ -19,7 +20,6 @@ from shared.messaging.messages import TeamMessage
 from shared.messaging.outcomes import Event, Waiting
 from shared.names import namespace as namespace_name
 from shared.names import workspace as workspace_name
-from shared.ports import Cluster
 from shared.resources.actual import ExternalSecret, Namespace
 from shared.resources.desired import DesiredWorkspaces, compile_gateway
 from shared.resources.plan import Plan, known, refusal

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from shared.cluster_ports import Cluster
 from shared.errors import AccessDenied, Busy, KindNotServed, Rejected, Unavailable
 from shared.gateway_api.causes import judge_route
 from shared.gateway_api.controllers import controller_of
 from shared.kaito.causes import judge
 from shared.kaito.releases import RELEASES
 from shared.marker import Marker
-from shared.ports import Cluster
 from shared.resources.actual import ConfigMap, Limit, Namespace, Workspace
 from shared.resources.desired import DesiredWorkspaces, compile_workspaces
 from shared.resources.inference_config import Configuration, configuration_of

@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 import pytest_asyncio
 
+from shared.cluster_ports import Cluster
 from shared.kaito.log_classes import classify
 from shared.marker import Marker
-from shared.ports import Cluster
 from shared.resources.desired import compile_workspaces
 from shared.resources.workspaces import namespace_manifest
 from standins.control import Control

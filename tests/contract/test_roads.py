@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from shared.adapters.roads import WorkspaceRoads
+from shared.cluster_ports import Cluster, Roads
 from shared.gateway_api.road import Served, Unserved
-from shared.ports import Cluster, Roads
 from shared.resources.desired import compile_workspaces
 from shared.resources.workspaces import namespace_manifest, workspace_url
 from standins.tests.plugin import StandIns

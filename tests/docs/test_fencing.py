@@ -11,19 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from shared import ports
+from shared import cluster_ports, ports
 from tests.stages.test_moving_head import RACES, VERSIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
 #: Protocols whose methods are calls to a remote system; the clock and the app itself have none.
-PORTS = tuple(
-    port
-    for name, port in inspect.getmembers(ports, inspect.isclass)
+PORTS = {
+    name: port
+    for module in (ports, cluster_ports)
+    for name, port in inspect.getmembers(module, inspect.isclass)
     if getattr(port, "_is_protocol", False)
-    and port.__module__ == ports.__name__
+    and port.__module__ == module.__name__
     and name not in ("Clock", "App")
-)
+}
 READS = {
     "DeadLetters": {"peek"},
     "Repository": {
@@ -138,14 +139,14 @@ FENCES: dict[str, tuple[str, str]] = {
 def test_every_write_of_a_port_has_a_fence() -> None:
     assert {
         f"{port.__name__}.{name}"
-        for port in PORTS
+        for port in PORTS.values()
         for name in _methods(port) - READS.get(port.__name__, set())
     } == FENCES.keys()
 
 
 def test_what_is_said_to_read_is_there_and_reads() -> None:
     writes = _calls_of_the_fakes("write")
-    for port in PORTS:
+    for port in PORTS.values():
         reads = READS.get(port.__name__, set())
         assert reads <= _methods(port)
         assert not {f"{port.__name__}.{name}" for name in reads} & writes
@@ -173,7 +174,7 @@ def test_what_carries_a_version_takes_one_and_its_callers_are_watched() -> None:
     for method in fenced:
         port, _, name = method.partition(".")
         assert {"etag", "resource_version"} & inspect.signature(
-            getattr(getattr(ports, port), name)
+            getattr(PORTS[port], name)
         ).parameters.keys(), method
 
 

@@ -8,9 +8,10 @@ from typing import Any, cast
 
 import pytest
 
+from shared.cluster_ports import Cluster
 from shared.errors import Busy, MergekeyError, Rejected, Throttled
 from shared.marker import Marker
-from shared.ports import Cluster, Gateway
+from shared.ports import Gateway
 from shared.resources.actual import Subscription
 from shared.resources.plan import Change, Create, Delete, Replace, Update, WritablePlan
 from shared.secret import SecretValue
