@@ -25,14 +25,13 @@ _MAX_DETAIL = 300
 @dataclass(frozen=True, slots=True)
 class RouteCause:
     """`reason` is explained in docs/errors.md; `text` is for people. `serves`: calls may arrive all the same,
-    and people should know it. `passes`: it may pass by itself.
+    and people should know it.
     """
 
     reason: str
     actor: Actor = "the platform"
     text: str = ""
     serves: bool = False
-    passes: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,21 +62,18 @@ GATEWAY = RouteCause("GatewayNotAccepted", text="its controller does not accept 
 NOT_PROGRAMMED = RouteCause("GatewayNotProgrammed", text="the Gateway has no address or no proxy")
 LISTENER = RouteCause("InvalidListener", text="the Gateway's listener is not valid")
 NOT_ALLOWED = RouteCause(
-    "NotAllowedByListeners", passes=False, text="no listener of the Gateway takes routes of this namespace"
+    "NotAllowedByListeners", text="no listener of the Gateway takes routes of this namespace"
 )
-NO_PARENT = RouteCause("NoMatchingParent", passes=False, text="the Gateway has no such listener")
+NO_PARENT = RouteCause("NoMatchingParent", text="the Gateway has no such listener")
 HOSTNAME = RouteCause(
     "NoMatchingListenerHostname",
-    passes=False,
     text="no listener of the Gateway has the host of WORKSPACE_INGRESS_URL",
 )
-UNSUPPORTED = RouteCause(
-    "RouteNotSupported", passes=False, text="the controller does not know what the route asks for"
-)
+UNSUPPORTED = RouteCause("RouteNotSupported", text="the controller does not know what the route asks for")
 NOT_ACCEPTED = RouteCause("RouteNotAccepted", text="the controller does not accept the route")
 BACKEND = RouteCause("BackendNotFound", text="the workspace's Service is not there, or has not this port")
 FORBIDDEN = RouteCause(
-    "RefNotPermitted", passes=False, text="the route leads into another namespace, which does not permit it"
+    "RefNotPermitted", text="the route leads into another namespace, which does not permit it"
 )
 NO_POD = RouteCause("EndpointsNotFound", text="no pod of the workspace is ready")
 IGNORED = RouteCause(
