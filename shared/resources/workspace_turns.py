@@ -1,9 +1,10 @@
 """Of all workspaces of one model, one at a time is changed: the next when the one before serves again.
 
 A change of the catalogue comes to all teams at once, and a mistake in it should cost the first of them its
-model, not all. A team whose turn is to come says so by its namespace's marker without a digest, which its
-stage writes anyway before anything else; then it looks at all the others. Of two that look at the same time
-each sees the other, and the first by name goes.
+model, not all. A workspace serves when its pods and conditions say so and its road answers, where that can
+be asked. A team whose turn is to come says so by its namespace's marker without a digest, which its stage
+writes anyway before anything else; then it looks at all the others. Of two that look at the same time each
+sees the other, and the first by name goes.
 """
 
 from __future__ import annotations
@@ -45,6 +46,23 @@ def has_turn_before(owner: Marker, own: str, manifest: Manifest, others: Others)
         and _is_before(each, own, _named(name, others.workspaces.get(each.name, ())), manifest, others)
     )
     return next(before, None)
+
+
+def changed_already(owner: Marker, own: str, manifest: Manifest, others: Others) -> tuple[str, ...]:
+    """The other teams, sorted, whose workspace is as ours shall be and ready by itself: their roads tell
+    whether it serves.
+    """
+    name = manifest["metadata"]["name"]
+    found = (
+        (each.marker.team, _named(name, others.workspaces.get(each.name, ())))
+        for each in others.namespaces
+        if each.marker is not None and each.name != own and _counts(owner, each)
+    )
+    return tuple(sorted(team for team, each in found if each is not None and _serves(each, manifest)))
+
+
+def _serves(found: Workspace, manifest: Manifest) -> bool:
+    return not found.terminating and model_of(found) == model_in(manifest) and found.verdict.is_ready
 
 
 def _counts(owner: Marker, namespace: Namespace) -> bool:

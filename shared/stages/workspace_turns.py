@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
 
@@ -19,10 +20,11 @@ from shared.names import namespace as namespace_name
 from shared.names import workspace as workspace_name
 from shared.resources.actual import Namespace, Workspace
 from shared.resources.desired import compile_workspaces, shared_models
-from shared.resources.workspace_turns import Others, has_turn_before
+from shared.resources.workspace_turns import Others, changed_already, has_turn_before
 from shared.resources.workspaces import Manifest
 from shared.stages.ownership import own_marker
 from shared.stages.workspace_bounds import refused_before
+from shared.stages.workspace_roads import served_names, verdict_of
 
 
 async def workspaces_before(
@@ -30,7 +32,7 @@ async def workspaces_before(
 ) -> dict[str, str]:
     """Of the workspaces that are to be changed, those whose turn it is not, each with the namespace whose
     turn is before. It costs two lists, and a look at what was tried for each that is missing; the requests
-    are those that a sweep has read already.
+    are those that a sweep has read already. The one whose turn has come asks the roads of those before it.
     """
     assert app.cluster is not None
     assert decision.catalog is not None
@@ -48,7 +50,19 @@ async def workspaces_before(
         impossible = _impossible(catalog, name, frozenset(sizes.values()))
         others = Others(namespaces, workspaces, sizes, impossible, catalog.kaito or DEFAULT_RELEASE)
         found[name] = has_turn_before(own_marker(app, team), namespace_name(team), manifest, others)
+        if found[name] is None:
+            done = changed_already(own_marker(app, team), namespace_name(team), manifest, others)
+            found[name] = await _without_road(app, done, name, served_names(catalog).get(name, name))
     return {name: before for name, before in found.items() if before is not None}
+
+
+async def _without_road(app: App, teams: Sequence[str], name: str, served: str) -> str | None:
+    """The first namespace of these teams whose workspace gets no calls. A road that cannot be asked from here
+    says nothing: pods and conditions have decided.
+    """
+    verdicts = await asyncio.gather(*(verdict_of(app, team, name, served) for team in teams))
+    fails = (each.word in ("RoadFails", "OtherName") for each in verdicts)
+    return next((namespace_name(team) for team, lost in zip(teams, fails, strict=True) if lost), None)
 
 
 def _begun_without(

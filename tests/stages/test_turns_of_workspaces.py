@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 from functools import partial
 
+from shared.gateway_api.road import Unserved
 from shared.messaging.outcomes import Push, Waiting
 from shared.messaging.routes import PROVISION_WORKSPACES
 from shared.requests.paths import DEFAULT_CATALOG_PATH
@@ -121,3 +122,24 @@ async def test_one_that_took_too_many_nodes_keeps_no_other_waiting() -> None:
     assert isinstance(outcome, Waiting)
     assert outcome.reason != "AnotherIsReplaced"
     assert "change_workspace team-bravo/phi-4" in " ".join(app.calls.writes("cluster"))
+
+
+async def test_the_next_is_changed_when_the_road_of_the_one_before_answers() -> None:
+    app = await _teams()
+    assert app.roads is not None
+    await _begin(app)
+    app.roads.answers["team-alpha/phi-4"] = Unserved(500)
+    await later(app, timedelta(hours=1))
+    assert _configured(app) == ["alpha"]
+    del app.roads.answers["team-alpha/phi-4"]
+    await later(app, timedelta(hours=2))
+    assert _configured(app) == list(TEAMS)
+
+
+async def test_where_roads_cannot_be_asked_from_here_conditions_decide_whose_turn_it_is() -> None:
+    app = await _teams()
+    assert app.roads is not None
+    app.roads.reachable = False
+    await _begin(app)
+    await later(app, timedelta(hours=6))
+    assert _configured(app) == list(TEAMS)
