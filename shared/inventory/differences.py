@@ -27,7 +27,11 @@ from shared.resources.plan import Finding, Kind, Pending, Plan, Refused, describ
 from shared.resources.product import plan_closing, plan_hold, plan_product, plan_withdrawal
 from shared.resources.project import plan_project, plan_withdrawn_project
 from shared.resources.unified_api_plan import plan_catalog, plan_cleaning
-from shared.resources.workspace_plan import plan_withdrawn_workspaces, plan_workspaces
+from shared.resources.workspace_plan import (
+    ActualWorkspaces,
+    plan_withdrawn_workspaces,
+    plan_workspaces,
+)
 
 Plans = Mapping[Part, Plan]
 #: The kinds of changes that a new release can cause by compiling the same request differently. A product
@@ -144,14 +148,18 @@ def plans_to_withdraw(
     }
 
 
-def plans_for_catalog(catalog: Catalog, platform: Platform, snapshot: Snapshot) -> Iterator[Plan]:
-    """The unified API with all that it needs, and the workspaces that the platform runs for all teams."""
+def plans_for_catalog(
+    catalog: Catalog, platform: Platform, snapshot: Snapshot, actual: ActualWorkspaces | None = None
+) -> Iterator[Plan]:
+    """The unified API with all that it needs, and the workspaces that the platform runs for all teams: as the
+    lists show them, or `actual` where more was read.
+    """
     desired = compile_catalog(catalog, platform)
     marker = Marker(platform.repository, CATALOG_TEAM, "", "", desired.digest)
     yield plan_catalog(desired, marker, snapshot.catalog)
     yield plan_cleaning(desired, marker, snapshot.catalog)
     if platform.cluster is not None:
-        workspaces = snapshot.team(CATALOG_TEAM).workspaces
+        workspaces = actual or snapshot.team(CATALOG_TEAM).workspaces
         namespace = known(workspaces.namespace, None)
         shared = compile_shared_workspaces(catalog, platform).as_in(namespace)
         digest = shared.digest_in(namespace)

@@ -21,7 +21,7 @@ from shared.inventory.snapshot import ActualTeam, DesiredTeam, Snapshot
 from shared.messaging.messages import Sweep
 from shared.messaging.outcomes import Event
 from shared.names import CATALOG_TEAM
-from shared.resources.desired import compile_workspaces
+from shared.resources.desired import DesiredWorkspaces, compile_shared_workspaces, compile_workspaces
 from shared.resources.keys import ActualKeys
 from shared.resources.plan import known
 from shared.resources.product import ActualProduct
@@ -41,11 +41,13 @@ R = TypeVar("R")
 @dataclass(frozen=True, slots=True)
 class DeepSnapshot:
     """The teams that were read individually. `failures`: why some could not be read; the others were.
-    `roads`: what the roads that were asked do, by namespace and name.
+    `shared`: the workspaces that the platform runs for all teams, where it was their turn. `roads`: what the
+    roads that were asked do, by namespace and name.
     """
 
     teams: Mapping[str, ActualTeam] = field(default_factory=dict)
     failures: tuple[MergekeyError, ...] = ()
+    shared: ActualWorkspaces | None = None
     roads: Mapping[Name, RoadNote] = field(default_factory=dict)
 
 
@@ -80,15 +82,17 @@ async def read_deeply(
     found = await asyncio.gather(
         *(read(each.request.team, _read_team(app, catalog, each, snapshot)) for each in due)
     )
+    shared = None
+    if is_due(CATALOG_TEAM):
+        shared = await read(CATALOG_TEAM, _read_shared(app, catalog, snapshot))
     read_teams = {
         each.request.team: actual
         for each, actual in zip(due, found, strict=True)
         if isinstance(actual, ActualTeam)
     }
     asked = [each for each in (CATALOG_TEAM, *(each.request.team for each in teams)) if is_due(each)]
-    return DeepSnapshot(
-        read_teams, tuple(failures), await _roads_of(app, catalog, asked, snapshot, event.now)
-    )
+    roads = await _roads_of(app, catalog, asked, snapshot, event.now)
+    return DeepSnapshot(read_teams, tuple(failures), shared, roads)
 
 
 async def _roads_of(
@@ -128,9 +132,16 @@ async def _read_team(app: App, catalog: Catalog, team: DesiredTeam, snapshot: Sn
         _with_policy(app, actual),
         _with_keys(app, request.team, actual),
         _with_tracing(app, team, actual.project),
-        _with_configs(app, catalog, team, actual.workspaces),
+        _with_configs(
+            app, request.team, compile_workspaces(request, catalog, app.platform), actual.workspaces
+        ),
     )
     return ActualTeam(product, keys, workspaces, project)
+
+
+async def _read_shared(app: App, catalog: Catalog, snapshot: Snapshot) -> ActualWorkspaces:
+    desired = compile_shared_workspaces(catalog, app.platform)
+    return await _with_configs(app, CATALOG_TEAM, desired, snapshot.team(CATALOG_TEAM).workspaces)
 
 
 def _is_written_by_us(actual: ActualTeam) -> bool:
@@ -169,16 +180,16 @@ async def _with_tracing(app: App, team: DesiredTeam, actual: ActualProject) -> A
 
 
 async def _with_configs(
-    app: App, catalog: Catalog, team: DesiredTeam, actual: ActualWorkspaces
+    app: App, team: str, desired: DesiredWorkspaces, actual: ActualWorkspaces
 ) -> ActualWorkspaces:
-    """The configurations of the team's workspaces, which no list shows: a model that starts again would read
+    """The configurations of a team's workspaces, which no list shows: a model that starts again would read
     one that people edited, and cannot start without. With the rights of earlier versions they are unknown.
     """
     if app.cluster is None or known(actual.namespace, None) is None:
         return actual
-    needed = configs_of(compile_workspaces(team.request, catalog, app.platform), actual)
+    needed = configs_of(desired, actual)
     try:
-        configs = await read_configs(app.cluster, names.namespace(team.request.team), needed)
+        configs = await read_configs(app.cluster, names.namespace(team), needed)
     except AccessDenied:
         return actual
     return replace(actual, configs=configs) if configs else actual

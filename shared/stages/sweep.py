@@ -404,7 +404,8 @@ def _compare(
     """
     catalog, times = branch.reviewed.catalog, times_of(app, now)
     if catalog is not None:
-        yield from differences(CATALOG_TEAM, plans_for_catalog(catalog, branch.platform, snapshot))
+        plans = plans_for_catalog(catalog, branch.platform, snapshot, deep.shared)
+        yield from differences(CATALOG_TEAM, plans)
     for team, found in branch.teams.items():
         try:
             actual = deep.teams.get(team) or snapshot.team(team)

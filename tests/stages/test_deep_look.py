@@ -104,6 +104,24 @@ async def test_a_configuration_that_is_gone_is_made_again_before_a_restart_needs
     assert not [each for each in app.calls.writes("cluster") if "orkspace" in each], "no model is restarted"
 
 
+async def test_a_configuration_of_a_shared_workspace_that_is_gone_is_made_again() -> None:
+    app = await a_platform()
+    shared = (
+        f"  - {{name: phi, provider: kaito, preset: phi-4, context: 8192, shared: {{instanceType: {GPU}}}}}\n"
+    )
+    await push(app, {DEFAULT_CATALOG_PATH: catalog_text() + shared})
+    await later(app, timedelta(minutes=30))
+    assert app.cluster is not None
+    [name] = app.cluster.names("team-catalogue", "ConfigMap")
+    app.calls.forget()
+    await sweep(app, deep=True)
+    assert app.calls.writes("cluster") == []
+    del app.cluster.state.objects["team-catalogue", "ConfigMap", name]
+    await sweep(app, deep=True)
+    assert app.cluster.names("team-catalogue", "ConfigMap") == [name]
+    assert not [each for each in app.calls.writes("cluster") if "orkspace" in each], "no model is restarted"
+
+
 async def test_without_the_right_to_look_at_configurations_the_rest_is_compared() -> None:
     app, _ = await _configured()
     assert app.cluster is not None
