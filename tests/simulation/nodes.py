@@ -103,8 +103,9 @@ class Nodes:
 
     def as_told(self, team: str, wanted: Any) -> Any:
         """What a team should have in the cluster, `wanted`, as far as its workspaces may be made: without
-        those that were tried; and with room for the nodes of those that stand. The marker may vouch for what
-        was tried and deleted, or, if something else was written since, for nothing.
+        those that were tried, or with what stands in their place; and with room for the nodes of those that
+        stand. The marker may vouch for what was tried and deleted, or, if something else was written since,
+        for nothing.
         """
         if wanted is None:
             return None
@@ -114,24 +115,30 @@ class Nodes:
         if tried and not self._vouches(home):
             annotations[_DIGEST] = ""
         for name in tried:
-            config = objects.pop((WORKSPACE, name))["inference"].get("config")
-            objects.pop(("HTTPRoute", name), None)
-            if config not in {each.get("inference", {}).get("config") for each in objects.values()}:
-                objects.pop(("ConfigMap", config), None)
+            self._as_it_stands(home, name, objects)
         for (kind, _), manifest in objects.items():
             if kind == "ResourceQuota":
                 self._make_room(home, manifest["spec"]["hard"])
         return annotations, labels, objects
+
+    def _as_it_stands(self, home: str, name: str, objects: Objects) -> None:
+        """What was tried is not made again, and what stands in its place stays."""
+        config = objects.pop((WORKSPACE, name))["inference"].get("config")
+        standing = self._cluster.state.objects.get((home, WORKSPACE, name))
+        if standing is None:
+            objects.pop(("HTTPRoute", name), None)
+        else:
+            objects[WORKSPACE, name] = deepcopy(standing.manifest)
+        if config not in {each.get("inference", {}).get("config") for each in objects.values()}:
+            objects.pop(("ConfigMap", config), None)
 
     def _vouches(self, home: str) -> bool:
         found = self._cluster.state.namespaces.get(home)
         return found is not None and bool(found.manifest["metadata"]["annotations"].get(_DIGEST))
 
     def _tried(self, home: str, objects: Objects) -> Iterator[str]:
-        standing = self._cluster.names(home, WORKSPACE)
         for (kind, name), manifest in objects.items():
-            is_tried = kind == WORKSPACE and self._memory(home, manifest, self._bound_at(-1)) is not None
-            if is_tried and name not in standing:
+            if kind == WORKSPACE and self._memory(home, manifest, self._bound_at(-1)) is not None:
                 yield name
 
     def _make_room(self, home: str, hard: dict[str, str]) -> None:

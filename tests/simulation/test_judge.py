@@ -113,3 +113,24 @@ def test_a_configuration_of_a_hand_is_seen_when_the_app_changes_it(run: Run, edi
     assert run.hands.changed_strangers() == ["ConfigMap team-carol/phi-4-1"]
     run.hands.strangers_leave()
     assert key not in standing
+
+
+def test_what_stands_in_the_place_of_what_was_tried_stays(run: Run) -> None:
+    _standing(run)
+    home, wanted = KEY[0], {"metadata": {"name": "phi-4"}, "inference": {"config": "inference-1"}}
+    tried = hashlib.sha256(json.dumps([wanted, 2, "0.12"], sort_keys=True).encode()).hexdigest()[:16]
+    state = _cluster(run).state
+    state.objects[home, "ConfigMap", f"{TRIED}{tried}"] = Kept({}, "8", run.scene.true.now())
+    objects = {(WORKSPACE, "phi-4"): wanted, ("ConfigMap", "inference-1"): {}, ("HTTPRoute", "phi-4"): {}}
+    told = run.watch.nodes.as_told("carol", ({"mergekey.dev/digest": "x"}, {}, objects))
+    assert told[0] == {"mergekey.dev/digest": ""}
+    assert told[2][WORKSPACE, "phi-4"] == state.objects[KEY].manifest
+    assert ("ConfigMap", "inference-1") not in told[2]
+    assert ("HTTPRoute", "phi-4") in told[2]
+
+
+def test_a_product_that_is_closed_is_no_write_of_a_subscription_by_its_name(run: Run) -> None:
+    handling = _standing(run)
+    run.scene.foreign["subscription", "team-carol"] = 0.0
+    run.watch.before(Call("gateway", "require_subscription", "team-carol", True, '"1"'), handling)
+    assert run.scene.violations == []

@@ -382,6 +382,8 @@ def _whose(call: Call) -> tuple[str, str]:
     if call.system == "cluster":
         return "namespace", _home(call)
     kind = next((kind for end, kind in _KINDS.items() if call.name.endswith(f"_{end}")), "")
+    if call.name == "require_subscription":
+        kind = "product"
     if call.system == "roles":
         kind = "project" if call.target.startswith("team-") else "secret"
     return _SYSTEMS.get(call.system, kind), call.target.split()[0]
