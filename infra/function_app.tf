@@ -58,6 +58,7 @@ locals {
     GITHUB_APP_PRIVATE_KEY         = local.platform_secrets["github-app-private-key"]
     GITHUB_INSTALLATION_ID         = tostring(var.github.installation_id)
     GITHUB_REPORT_INTERVAL         = "1.0"
+    DOCS_URL                       = var.docs_url
 
     SERVICE_BUS__fullyQualifiedNamespace = "${azurerm_servicebus_namespace.bus.name}.servicebus.windows.net"
 

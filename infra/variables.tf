@@ -152,6 +152,12 @@ variable "publisher" {
   default = null
 }
 
+variable "docs_url" {
+  description = "Where your people read the pages of docs/, such as https://github.com/OWNER/NAME/blob/main/docs: checks and commit statuses lead there. Empty: no links."
+  type        = string
+  default     = ""
+}
+
 variable "api_audience" {
   description = "For whom the access tokens of operators are made out: api:// and the client id of the app registration with the roles Reader and Operator (operators-api.md makes it). Null: nobody can call."
   type        = string

@@ -101,7 +101,10 @@ class RealApp:
         from shared.adapters.github_reports import GitHubReports
 
         return GitHubReports(
-            self._github, self.settings.github_repository, self.settings.github_report_interval
+            self._github,
+            self.settings.github_repository,
+            self.settings.github_report_interval,
+            str(self.settings.docs_url or ""),
         )
 
     @cached_property

@@ -364,12 +364,15 @@ class Projects(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A commit status. `state` is GitHub's word: pending, success, failure or error."""
+    """A commit status. `state` is GitHub's word: pending, success, failure or error. `reason` is the word in
+    docs/errors.md that explains it, empty for none.
+    """
 
     commit: str
     context: str
     state: str
     description: str
+    reason: str = ""
 
 
 class Reports(Protocol):
@@ -377,8 +380,10 @@ class Reports(Protocol):
     raise.
     """
 
-    async def check_run(self, commit: str, problems: Sequence[Problem], summary: str) -> None:
-        """One check run for the push, with an annotation per problem."""
+    async def check_run(
+        self, commit: str, problems: Sequence[Problem], summary: str, lines: Sequence[str] = ()
+    ) -> None:
+        """One check run for the push, with an annotation per problem; `lines` say what it means for teams."""
         ...
 
     async def statuses(self, statuses: Iterable[Status]) -> None:

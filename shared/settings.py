@@ -66,6 +66,7 @@ class Settings(BaseSettings):
     github_installation_id: int | None = Field(default=None, alias="GITHUB_INSTALLATION_ID")
     github_token: SecretStr | None = Field(default=None, alias="GITHUB_TOKEN")
     github_report_interval: float = Field(default=1.0, alias="GITHUB_REPORT_INTERVAL", ge=0)
+    docs_url: HttpUrl | None = Field(default=None, alias="DOCS_URL")
 
     service_bus: SecretStr | None = Field(default=None, alias="SERVICE_BUS")
     service_bus_namespace: str | None = Field(default=None, alias="SERVICE_BUS__fullyQualifiedNamespace")

@@ -87,6 +87,11 @@ def noted(team: str, what: str) -> None:
     log.warning("Workspaces: %s: %s", team, what)
 
 
+def not_told(what: str, error: Exception) -> None:
+    """A report lacks something that could not be read."""
+    log.info("Check run: %s are not told: %s", what, error)
+
+
 def not_looked_at(what: str, why: str) -> None:
     log.info("Sweep: %s are not looked at: %s", what, why)
 

@@ -32,29 +32,33 @@ MAX_SHOWN = 200
 
 
 class GitHubReports:
-    """`interval` is the pause between two writes, in seconds."""
+    """`interval` is the pause between two writes, in seconds. `docs` is where people read the documentation,
+    as `https://host/docs`; empty for no links.
+    """
 
-    def __init__(self, client: GitHubClient, repository: str, interval: float) -> None:
+    def __init__(self, client: GitHubClient, repository: str, interval: float, docs: str = "") -> None:
         self._client = client
         self._base = f"/repos/{repository}"
         self._interval = interval
+        self._docs = docs.rstrip("/")
         self._waiting: dict[tuple[str, str], Status] = {}
         self._counted: Counter[str] = Counter()
         self._writer: asyncio.Task[None] | None = None
         self._reported: tuple[str, tuple[Problem, ...], str] | None = None
 
-    async def check_run(self, commit: str, problems: Sequence[Problem], summary: str) -> None:
+    async def check_run(
+        self, commit: str, problems: Sequence[Problem], summary: str, lines: Sequence[str] = ()
+    ) -> None:
         reported = (commit, tuple(problems), summary)
         if reported == self._reported:
             # Each sweep reports held withdrawals, and GitHub would create another check run each time.
             return
         try:
             if self._client.is_app:
-                await self._check_run(commit, problems, summary)
+                await self._check_run(commit, problems, summary, lines)
             else:
-                await self._post(
-                    Status(commit, CHECK, "failure" if failures(problems) else "success", summary)
-                )
+                state = "failure" if failures(problems) else "success"
+                await self._post(Status(commit, CHECK, state, summary, _first_reason(problems)))
             self._reported = reported
         except MergekeyError as error:
             log.warning("the check run of %s could not be shown: %s", commit, error)
@@ -102,15 +106,22 @@ class GitHubReports:
             f"{self._counted[commit]} reports of stages, without those that failed",
         )
 
+    def _link(self, key: str, reason: str) -> dict[str, str]:
+        """The page that explains the reason."""
+        return {key: f"{self._docs}/errors.md#{reason}"} if self._docs and reason else {}
+
     async def _post(self, status: Status) -> None:
         body = {
             "state": status.state,
             "context": status.context,
             "description": shorten(status.description, _DESCRIPTION),
+            **self._link("target_url", status.reason),
         }
         await self._client.post(f"{self._base}/statuses/{status.commit}", body)
 
-    async def _check_run(self, commit: str, problems: Sequence[Problem], summary: str) -> None:
+    async def _check_run(
+        self, commit: str, problems: Sequence[Problem], summary: str, lines: Sequence[str]
+    ) -> None:
         """The first call makes the run, further ones append their annotations."""
         shown = most_important(problems, MAX_SHOWN)
         annotations = [_annotation(problem) for problem in shown]
@@ -120,19 +131,26 @@ class GitHubReports:
         left_out = (
             f" ({MAX_SHOWN - 1} of {len(problems):,} problems are shown)" if len(problems) > MAX_SHOWN else ""
         )
-        output = {"title": summary, "summary": shorten(_markdown(shown, summary + left_out), _SUMMARY)}
+        output = {"title": summary, "summary": shorten(_markdown(shown, summary + left_out, lines), _SUMMARY)}
         first = {
             "name": CHECK,
             "head_sha": commit,
             "status": "completed",
             "conclusion": "failure" if failures(problems) else "success",
             "output": {**output, "annotations": pages[0]},
+            **self._link("details_url", _first_reason(shown)),
         }
         run = await self._client.post(f"{self._base}/check-runs", first)
         with understood(SYSTEM):
             path = f"{self._base}/check-runs/{instance(int, run['id'])}"
         for page in pages[1:]:
             await self._client.patch(path, {"output": {**output, "annotations": page}})
+
+
+def _first_reason(problems: Sequence[Problem]) -> str:
+    """The reason of the most important problem."""
+    first = (*failures(problems), *problems)
+    return first[0].reason if first else ""
 
 
 def shorten(text: str, most: int) -> str:
@@ -152,10 +170,11 @@ def _annotation(problem: Problem) -> dict[str, object]:
     }
 
 
-def _markdown(problems: Sequence[Problem], summary: str) -> str:
+def _markdown(problems: Sequence[Problem], summary: str, teams: Sequence[str]) -> str:
     """Messages quote texts of requests, so they are shown as code."""
+    said = [f"- {_as_code(line)}" for line in teams]
     lines = [f"- `{p.path}:{p.line}:{p.column}` **{p.reason}**: {_as_code(p.message)}" for p in problems]
-    return "\n".join([summary, *lines])
+    return "\n".join([summary, "", *lines, *said] if said else [summary, *lines])
 
 
 def _as_code(text: str) -> str:

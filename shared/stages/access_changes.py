@@ -52,14 +52,18 @@ def held_problems(missing: MissingTeams) -> list[Problem]:
     ]
 
 
-async def report(app: App, head: Head, teams: int, problems: Sequence[Problem]) -> str:
-    """Write the check run of the commit, and return its summary."""
+async def report(
+    app: App, head: Head, teams: int, problems: Sequence[Problem], lines: Sequence[str] = ()
+) -> str:
+    """Write the check run of the commit, with `lines` on what the push means for teams, and return its
+    summary.
+    """
     failed = len(failures(problems))
     warnings = sum(problem.level == "warning" for problem in problems)
     counts = [(failed, "problem"), (warnings, "warning")]
     parts = [f"{counted(teams, 'team')} queued", *(counted(*count) for count in counts if count[0])]
     summary = ", ".join(parts)
-    await app.reports.check_run(head.commit, problems, summary)
+    await app.reports.check_run(head.commit, problems, summary, lines)
     return summary
 
 

@@ -85,14 +85,15 @@ async def read_deeply(
     shared = None
     if is_due(CATALOG_TEAM):
         shared = await read(CATALOG_TEAM, _read_shared(app, catalog, snapshot))
-    read_teams = {
-        each.request.team: actual
-        for each, actual in zip(due, found, strict=True)
-        if isinstance(actual, ActualTeam)
-    }
     asked = [each for each in (CATALOG_TEAM, *(each.request.team for each in teams)) if is_due(each)]
     roads = await _roads_of(app, catalog, asked, snapshot, event.now)
-    return DeepSnapshot(read_teams, tuple(failures), shared, roads)
+    return DeepSnapshot(_by_team(due, found), tuple(failures), shared, roads)
+
+
+def _by_team(due: Iterable[DesiredTeam], found: Iterable[ActualTeam | None]) -> dict[str, ActualTeam]:
+    """Those that could be read."""
+    pairs = zip(due, found, strict=True)
+    return {each.request.team: actual for each, actual in pairs if actual is not None}
 
 
 async def _roads_of(

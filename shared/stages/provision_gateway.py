@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 from shared.app import App
 from shared.branch.account import granted_by
 from shared.branch.decision import Decision, ensure_branch_unchanged
+from shared.branch.push_summary import granted_lines
 from shared.errors import Busy, InvalidRequest, Rejected
 from shared.marker import Marker, format_time
 from shared.messaging.messages import TeamMessage
@@ -65,7 +66,9 @@ async def provision_product(
     with place_to_link(app) if any(change.kind == "product link" for change in plan) else nullcontext():
         if not await _write(app, event, decision, wanted, actual, plan=plan):
             return Waiting(CAPACITY_WAIT, "CapacityInUse")
-    return Done(worth_saying(event, bool(plan), "product and policy in place"), wrote=bool(plan))
+    assert decision.request is not None
+    told = f"product and policy in place: {', '.join(granted_lines(decision.request))}"
+    return Done(worth_saying(event, bool(plan), told), wrote=bool(plan))
 
 
 async def _write(

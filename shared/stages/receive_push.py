@@ -45,6 +45,7 @@ from shared.stages.access_changes import (
 )
 from shared.stages.open_ways import seen_open_ways, way_problems
 from shared.stages.outgoing import access_change, sweep
+from shared.stages.push_summary import Before, files_before, push_lines
 
 #: A push that touches more requests is left to the sweep, which reads all files in one download.
 LARGE_PUSH = 50
@@ -87,7 +88,9 @@ async def queue_changes(app: App, push: Push, now: datetime) -> str:
 async def _queue_touched(
     app: App, push: Push, touched: TreeDiff, before: Tree, after: Tree, *, at: _At
 ) -> str:
-    found = await _review_touched(app, touched, before, after, at)
+    former, found = await asyncio.gather(
+        files_before(app, touched, before), _review_touched(app, touched, before, after, at)
+    )
     if found is None:
         return await _leave_to_sweep(app, push, "other requests decide too", at.now)
     reviewed, files = found
@@ -112,7 +115,8 @@ async def _queue_touched(
     ]
     await app.bus.send(messages)
     told = [*reviewed.problems, *held_problems(missing), *await _open_ways(app, reviewed, touched)]
-    return await report(app, at.head, len(changes), told)
+    lines = push_lines(app, touched, Before(before, former), after, reviewed, missing)
+    return await report(app, at.head, len(changes), told, lines)
 
 
 async def _open_ways(app: App, reviewed: Review, touched: TreeDiff) -> list[Problem]:

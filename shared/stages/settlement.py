@@ -59,6 +59,8 @@ from shared.stages.outgoing import microsecond, sweep
 from shared.stages.receive_push import queue_changes
 
 Work = Callable[[App, Event[Any]], Awaitable[Outcome]]
+#: State, text and reason of a commit status; the reason is empty where all went well.
+Shown = tuple[str, str, str]
 
 #: GitHub waits ten seconds for a webhook. A push that takes longer is left to a sweep, which must still be
 #: queued in that time.
@@ -200,18 +202,18 @@ async def collect(app: App, stage: Stage, received: IncomingMessage) -> None:
     await _dead_letter(Case(app, stage, received, retry, received.enqueued), error)
 
 
-async def _follow_up(case: Case, outcome: Outcome) -> tuple[str, str] | None:
-    """Queue what follows from an outcome; return state and text of the commit status, or None for none."""
+async def _follow_up(case: Case, outcome: Outcome) -> Shown | None:
+    """Queue what follows from an outcome; return the commit status, or None for none."""
     assert case.message is not None
     if not isinstance(outcome, Done):
         return await _wait(case, case.message, outcome)
     telemetry.done(case.stage, case.message, outcome)
     # A status that says "waiting" must get its end, even when another chain of messages has done the work.
     note = outcome.note or ("nothing is left to wait for" if case.retry.waiting_for else None)
-    return None if note is None else ("success", note)
+    return None if note is None else ("success", note, "")
 
 
-async def _wait(case: Case, message: Message, outcome: Waiting) -> tuple[str, str]:
+async def _wait(case: Case, message: Message, outcome: Waiting) -> Shown:
     """Queue a copy for this stage alone. Raises WaitedTooLong after `Limits.waiting` for the same reason."""
     retry, now = case.retry, case.now
     since = (retry.waiting_since if retry.waiting_for == outcome.reason else "") or format_time(now)
@@ -229,7 +231,8 @@ async def _wait(case: Case, message: Message, outcome: Waiting) -> tuple[str, st
     )
     await _send_copy(case, copy, waiting_id(case.stage, message, outcome, due), due)
     telemetry.waiting(case.stage, message, outcome)
-    return "pending", f"waiting: {outcome.reason}" + (f": {outcome.note}" if outcome.note else "")
+    told = f"waiting: {outcome.reason}" + (f": {outcome.note}" if outcome.note else "")
+    return "pending", told, outcome.reason
 
 
 def _after(outcome: Waiting, taken: timedelta) -> Waiting:
@@ -239,7 +242,7 @@ def _after(outcome: Waiting, taken: timedelta) -> Waiting:
     return replace(outcome, after=max(outcome.after - taken, SOONEST)) if outcome.patient else outcome
 
 
-async def _fail(case: Case, error: MergekeyError) -> tuple[str, str] | None:
+async def _fail(case: Case, error: MergekeyError) -> Shown | None:
     """Retry temporary errors until they have lasted too long; make a dead letter of the others."""
     retry = _retry_state(case, error)
     denied = isinstance(error, AccessDenied)
@@ -256,14 +259,14 @@ async def _fail(case: Case, error: MergekeyError) -> tuple[str, str] | None:
             return None
         error = RetriesExhausted(f"for {lasted}: {error}")
     await _dead_letter(case, error)
-    return "failure", f"{error.reason}: {error.message}"
+    return "failure", f"{error.reason}: {error.message}", error.reason
 
 
-def _shown_while_retrying(case: Case, error: MergekeyError) -> tuple[str, str] | None:
+def _shown_while_retrying(case: Case, error: MergekeyError) -> Shown | None:
     """What a person must do is said at once, beside the push; most errors pass by themselves."""
     if not isinstance(error, KindNotServed) or case.is_left_to_sweeps:
         return None
-    return "pending", f"waiting: {error.reason}: {error.message}"
+    return "pending", f"waiting: {error.reason}: {error.message}", error.reason
 
 
 async def _try_again(case: Case, retry: RetryState, error: MergekeyError, lasted: timedelta) -> None:

@@ -15,6 +15,7 @@ class Verdict:
     commit: str
     problems: tuple[Problem, ...]
     summary: str
+    lines: tuple[str, ...] = ()
 
     @property
     def reasons(self) -> list[str]:
@@ -27,9 +28,11 @@ class FakeReports:
         self.verdicts: list[Verdict] = []
         self.shown: list[Status] = []
 
-    async def check_run(self, commit: str, problems: Sequence[Problem], summary: str) -> None:
+    async def check_run(
+        self, commit: str, problems: Sequence[Problem], summary: str, lines: Sequence[str] = ()
+    ) -> None:
         async with self._calls.write("reports", "check_run", commit):
-            self.verdicts.append(Verdict(commit, tuple(problems), summary))
+            self.verdicts.append(Verdict(commit, tuple(problems), summary, tuple(lines)))
 
     async def statuses(self, statuses: Iterable[Status]) -> None:
         async with self._calls.write("reports", "statuses"):

@@ -278,7 +278,7 @@ async def test_a_platform_without_gpus_refuses_a_dedicated_model_and_grants_the_
     assert (refused.value.reason, refused.value.actor) == ("NoCluster", "the team")
     assert await run(app, PROVISION_WORKSPACES) == Done()
     await ask(app, Asked(team="bravo"))
-    assert shown(app, "bravo")["gateway"] == "success: product and policy in place"
+    assert shown(app, "bravo")["gateway"] == "success: product and policy in place: gpt-4.1 10,000/min"
 
 
 async def test_a_withdrawal_reaches_only_the_team_it_names() -> None:

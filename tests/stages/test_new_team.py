@@ -108,7 +108,7 @@ async def test_the_administrators_subscription_is_removed_and_only_the_teams_own
 async def test_keys_are_asked_for_as_soon_as_the_product_stands() -> None:
     app = await a_platform()
     app.repository.commit({path_of("alpha"): Asked().text()})
-    assert await run(app, PROVISION_GATEWAY) == Done("product and policy in place")
+    assert await run(app, PROVISION_GATEWAY) == Done("product and policy in place: gpt-4.1 10,000/min")
     made = [call.name for call in app.calls.made if call.writes]
     assert made.index("create_product") < made.index("send") < made.index("link_product")
     assert [envelope.session for envelope in app.bus.waiting(DELIVER_KEYS)] == ["alpha"]

@@ -15,6 +15,7 @@ from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.resources.actual import Product
 from shared.stages.receive_push import LARGE_PUSH, queue_changes
 from tests.fakes.app import GPU, Asked, FakeApp, catalog_text, path_of
+from tests.fakes.calls import Call
 
 ALPHA, BRAVO = path_of("alpha"), path_of("bravo")
 Files = dict[str, str | bytes | None]
@@ -323,3 +324,39 @@ async def test_a_tree_too_large_for_github_is_an_error_that_says_so() -> None:
     with pytest.raises(Rejected) as refused:
         await _arrive(app, None)
     assert refused.value.reason == "TreeTruncated"
+
+
+async def test_the_check_run_says_what_the_push_means_for_each_team() -> None:
+    app = _app("alpha", "bravo", "delta", "golf")
+    await _push(
+        app,
+        {
+            ALPHA: Asked(tokens=20_000).text(),
+            path_of("golf"): "team: golf\n",
+            path_of("delta"): None,
+            path_of("echo"): Asked(team="echo").text(),
+            path_of("fox"): Asked(team="fox", readers="99999999-1c3e-4f7a-9b5e-2a6c8e4d7b10").text(),
+        },
+    )
+    assert [line.partition(",")[0] for line in app.reports.verdicts[-1].lines] == [
+        "alpha: gpt-4.1 10",
+        "delta: renamed to echo",
+        "echo: renamed from delta",
+        "fox: new",
+    ]
+
+
+async def test_what_cannot_be_read_of_the_time_before_keeps_no_push_waiting() -> None:
+    app = _app("alpha")
+    first = True
+
+    async def refuse_once(call: Call) -> None:
+        nonlocal first
+        if call.name == "blob" and first:
+            first = False
+            raise Rejected("no such blob")
+
+    app.calls.before = refuse_once
+    await _push(app, {ALPHA: Asked(tokens=20_000).text()})
+    assert _told(app) == ["alpha requested"]
+    assert app.reports.verdicts[-1].lines == ("alpha: now gpt-4.1 20,000/min",)

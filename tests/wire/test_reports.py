@@ -86,6 +86,17 @@ async def test_a_verdict_that_stands_there_already_is_not_written_again(place: P
     assert await shown_verdicts(place) == ["failure", "success", "failure"]
 
 
+@pytest.mark.parametrize(("docs", "target"), [("https://docs.example/x/", True), ("", False)])
+async def test_a_status_with_a_reason_leads_to_its_explanation(place: Place, docs: str, target: bool) -> None:
+    reports = GitHubReports(place.client, place.name, interval=0, docs=docs)
+    await reports.statuses([replace(place.status(1, "failure"), reason="NotManaged"), place.status(2)])
+    await reports.flush()
+    rows = await place.client.get(f"/repos/{place.name}/commits/{place.commit}/statuses")
+    found = {row["context"].split("/")[1]: row["target_url"] for row in rows}
+    wanted = "https://docs.example/x/errors.md#NotManaged" if target else None
+    assert found == {"team1": wanted, "team2": None}
+
+
 async def shown_verdicts(place: Place) -> list[str]:
     """Of all statuses of the check's name, the oldest first."""
     rows = await place.client.get(f"/repos/{place.name}/commits/{place.commit}/statuses?per_page=100")
@@ -156,3 +167,14 @@ async def test_a_check_run_without_a_number_is_nobodys_trouble(as_app: Place, st
         "check_runs"
     ]
     assert run["output"]["annotations_count"] == 60
+
+
+async def test_a_check_run_says_what_teams_get_and_leads_to_the_first_reason(as_app: Place) -> None:
+    reports = GitHubReports(as_app.client, as_app.name, interval=0, docs="https://docs.example")
+    problems = [Problem("a", 1, 1, "ModelRetires", "x", "warning"), Problem("b", 1, 1, "MisplacedFile", "x")]
+    await reports.check_run(as_app.commit, problems, "1 team queued", ["alpha: new, gpt-4.1 5,000/min"])
+    [run] = (await as_app.client.get(f"/repos/{as_app.name}/commits/{as_app.commit}/check-runs"))[
+        "check_runs"
+    ]
+    assert run["details_url"] == "https://docs.example/errors.md#MisplacedFile"
+    assert run["output"]["summary"].splitlines()[-1] == "- `alpha: new, gpt-4.1 5,000/min`"
