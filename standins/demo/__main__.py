@@ -10,10 +10,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from standins.demo.story import Story
-from standins.demo.up import keep_up
-from standins.stack import Stack
-
 APP_DIR = Path(__file__).resolve().parent.parent.parent
 
 
@@ -26,13 +22,20 @@ def main() -> int:
     terminal = sys.stdout.isatty()
     console = Console(highlight=False, soft_wrap=not terminal, width=None if terminal else 120)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    console.print("Starting the servers and the function app (a quarter of a minute) ...")
+    # They take a second to import, and a person should read something by then.
+    from standins.demo.story import Story
+    from standins.demo.up import keep_up
+    from standins.stack import Stack
+
     try:
         if options.up:
             return keep_up(console, APP_DIR, options.up.resolve())
-        with tempfile.TemporaryDirectory(prefix="mergekey-demo-") as folder:
-            console.print("Starting the stand-ins and the function app ...")
-            with Stack(Path(folder), APP_DIR, run_options=("--latency", "azure")) as stack:
-                return Story(console, stack, APP_DIR).tell()
+        with (
+            tempfile.TemporaryDirectory(prefix="mergekey-demo-") as folder,
+            Stack(Path(folder), APP_DIR, run_options=("--latency", "azure")) as stack,
+        ):
+            return Story(console, stack, APP_DIR).tell()
     except KeyboardInterrupt:
         console.print("\nstopped")
         return 130

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-_WHO = ("-c", "user.name=Demo", "-c", "user.email=demo@example.com", "-c", "commit.gpgsign=false")
+_IDENTITY = {"user.name": "Demo", "user.email": "demo@example.com", "commit.gpgsign": "false"}
 
 
 class Clone:
@@ -16,6 +16,9 @@ class Clone:
         self.folder = folder
         if not folder.exists():
             subprocess.run(["git", "clone", "--quiet", git_url, str(folder)], check=True, capture_output=True)
+            # Who tries it may have no name in git yet.
+            for name, value in _IDENTITY.items():
+                self._git("config", name, value)
 
     def fill(self, example: Path) -> None:
         """Start from the example repository."""
@@ -47,6 +50,6 @@ class Clone:
 
     def _git(self, *arguments: str) -> str:
         done = subprocess.run(
-            ["git", *_WHO, *arguments], cwd=self.folder, check=True, capture_output=True, text=True
+            ["git", *arguments], cwd=self.folder, check=True, capture_output=True, text=True
         )
         return done.stdout.strip()

@@ -10,12 +10,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from standins.control import Control
 from standins.demo.repository import Clone
 from standins.demo.servers import Servers
-from standins.demo.view import Seen, Watch
+from standins.demo.view import ANNOTATIONS, Seen, Watch
 from standins.stack import REPOSITORY, Stack, wait_until
 
 ALPHA, BRAVO, CHARLIE = "alpha", "bravo", "charlie"
@@ -42,8 +43,6 @@ alpha-primary-key
   client.chat.completions.create(model="gpt-4.1", messages=[{{"role": "user", "content": "Hello!"}}])
 """
 DAY = 86400.0
-#: By the level of an annotation.
-_MARKS = {"failure": "[red]✗[/]", "warning": "[yellow]![/]", "notice": "[cyan]i[/]"}
 #: The servers whose objects make up a team's access.
 WRITTEN = ("resource-manager", "key-vault", "kubernetes")
 
@@ -77,7 +76,7 @@ class Story:
         self._clone.fill(self._example)
         self._clone.write("tenant-access/config/delta/access.yaml", BAD_REQUEST)
         commit = self._push("Four teams ask for models")
-        watch = Watch(self._console, self._stack, commit)
+        self._first = watch = Watch(self._console, self._stack, commit)
         watch.until("keys of three teams", lambda seen: _all(seen, READERS, "keys"))
         watch.until(
             "what keys do not wait for",
@@ -90,8 +89,8 @@ class Story:
         notes = self._stack.github("GET", f"/repos/{REPOSITORY}/check-runs/{run['id']}/annotations")
         for note in notes:
             self._console.print(
-                f"  {_MARKS[note['annotation_level']]} {note['path']}:{note['start_line']}:"
-                f"{note['start_column']}  {note['message']}"
+                f"  {ANNOTATIONS[note['annotation_level']]} {note['path']}:{note['start_line']}:"
+                f"{note['start_column']}  {escape(note['message'])}"
             )
         self._check(
             "the bad request got one red check run that names every mistake",
@@ -132,8 +131,7 @@ class Story:
         self._act("3. alpha's own GPU: the keys did not wait for it; the clock is moved by 20 minutes, twice")
         on_its_way = self._servers.workspace(ALPHA, "phi-4") is not None
         self._check("a KAITO workspace phi-4 is on its way", on_its_way)
-        commit = self._clone.head()
-        watch = Watch(self._console, self._stack, commit)
+        watch = self._first
         self._stack.control.advance(20 * 60)
         watch.until("the playground", lambda seen: _state(seen, ALPHA, "projects") == "success")
         self._stack.control.advance(20 * 60)

@@ -2,73 +2,119 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
+import os
 import shlex
 import signal
+import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
 
+from standins.demo.call import ADDRESSES
+from standins.demo.follow import Follower
 from standins.demo.repository import Clone
 from standins.identity import IDENTITY_HEADER
 from standins.stack import AUDIENCE, REPOSITORY, TIMERS, Stack
 
+#: Seconds between two looks at what GitHub shows.
+LOOK = 0.3
+
 
 def keep_up(console: Console, app_dir: Path, folder: Path) -> int:
-    """Runs until ctrl-C. What is in the folder stays: the next `make up` goes on from there."""
-    with Stack(folder, app_dir, settings=TIMERS) as stack:
+    """Runs until ctrl-C. What is in the folder stays: the next `make up` goes on from there. Raises
+    RuntimeError where one runs in the folder already.
+    """
+    with only_one_in(folder), Stack(folder, app_dir, settings=TIMERS) as stack:
         clone = Clone(stack.git_url, folder / "model-access")
-        if not (clone.folder / "platform").exists():
+        follower = Follower(console, stack)
+        console.print(_help(stack, clone), soft_wrap=True)
+        addresses = folder / ADDRESSES
+        addresses.write_text(json.dumps({"addresses": stack.addresses, "ca": stack.ca}))
+        if (clone.folder / "platform").exists():
+            follower.skip()
+        else:
             clone.fill(app_dir / "examples" / "access-repo")
             clone.push("Three teams ask for models")
-        console.print(_help(stack, clone), soft_wrap=True)
         stop = threading.Event()
         signal.signal(signal.SIGINT, lambda *_: stop.set())
         signal.signal(signal.SIGTERM, lambda *_: stop.set())
-        seen = len(stack.invocations())
-        while not stop.wait(0.3):
-            rows = stack.invocations()
-            for row in rows[seen:]:
-                console.print(
-                    f"  {(row.trace or '')[:8]}  {row.function:<22} {row.session_id or '':<14} "
-                    f"{row.seconds * 1000:6.0f} ms  {row.outcome}"
-                )
-            seen = len(rows)
+        while not stop.wait(LOOK):
+            follower.look()
         console.print("stopping ...")
+        addresses.unlink()
     return 0
+
+
+@contextmanager
+def only_one_in(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            raise RuntimeError(
+                f"make up runs already in {folder} (process {lock.read().strip()}).\n"
+                "Stop it there with ctrl-C, or use another folder: make up STATE=.local/second"
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
 
 
 def _help(stack: Stack, clone: Clone) -> str:
     control = stack.control.url
+    python, shown = shlex.quote(_shown(Path(sys.executable))), shlex.quote(_shown(stack.folder))
     return f"""
-Everything runs. Your clone of the repository of requests:
+Everything runs; ctrl-C ends it. Your clone of the requests' repository:
 
-  cd {clone.folder}
-  $EDITOR tenant-access/config/alpha/access.yaml     # or add tenant-access/config/<team>/access.yaml
+  cd {shlex.quote(str(clone.folder))}
+  $EDITOR tenant-access/config/alpha/access.yaml
   git commit -am "More tokens for alpha" && git push
 
-What there is, and what was called:
+A team fetches its key and calls a model with it (from another shell, in
+the folder of the code, as all that follows):
 
-  webhook        {stack.host_url}/api/github/webhook
-  statuses       curl -H "Authorization: Bearer {stack.github_token}" \
-{stack.addresses["github"]}/repos/{REPOSITORY}/commits/main/statuses
-  calls so far   curl {control}/_standin/calls
-  an hour later  curl -X POST -d '{{"advance": 3600}}' {control}/_standin/clock
-  logs           {stack.folder}/functions-host.log
-  state          {stack.folder} (delete it to begin anew)
+  {python} -m standins.demo.call alpha gpt-4.1 \\
+    --state {shown}
 
-The commands of an operator, from another shell in this folder of the code:
+The commands of an operator, after these lines:
 
 {_operator(stack)}
-  .venv/bin/mergekey teams list                      # then dead-letters, sweep, models, with every option
+  .venv/bin/mergekey teams list      # also dead-letters, sweep, models
 
-Models, for `openai` clients, with the header api-key: {stack.addresses["gateway"]}
-Key Vault {stack.addresses["key-vault"]}, Resource Manager {stack.addresses["resource-manager"]},
-Kubernetes {stack.addresses["kubernetes"]}, Service Bus {stack.addresses["service-bus"]}; certificates: \
-{stack.ca}
+What there is behind it:
 
-Stages as they run; in front is the trace, one for a push and all that follows (ctrl-C ends everything):
-"""
+  commit statuses  curl -s \\
+    -H "Authorization: Bearer {stack.github_token}" \\
+    {stack.addresses["github"]}/repos/{REPOSITORY}/commits/main/statuses
+  calls so far     curl -s {control}/_standin/calls
+  an hour later    curl -s -X POST -d '{{"advance": 3600}}' \\
+    {control}/_standin/clock
+  logs             {_shown(stack.folder / "functions-host.log")}
+  state            {_shown(stack.folder)} (delete it to begin anew)
+
+  API Management   {stack.addresses["gateway"]}
+                   for `openai` clients, with the header api-key
+  Key Vault        {stack.addresses["key-vault"]}
+  Resource Manager {stack.addresses["resource-manager"]}
+  Kubernetes       {stack.addresses["kubernetes"]}
+  Service Bus      {stack.addresses["service-bus"]}
+  certificates     {_shown(Path(stack.ca))}
+
+What becomes of each push, in seconds after it was seen:"""
+
+
+def _shown(path: Path) -> str:
+    """Relative to the folder of the code where it is inside: that fits into a line."""
+    home = Path.cwd()
+    return str(path.relative_to(home)) if path.is_relative_to(home) else str(path)
 
 
 def _operator(stack: Stack) -> str:

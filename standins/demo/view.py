@@ -9,12 +9,19 @@ from typing import Any
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from standins.stack import REPOSITORY, Stack
 
 STAGES = ("gateway", "workspaces", "keys", "projects")
-_MARKS = {"success": "[green]✓[/]", "pending": "[yellow]…[/]", "failure": "[red]✗[/]", "error": "[red]✗[/]"}
+#: By the state of a commit status.
+MARKS = {"success": "[green]✓[/]", "pending": "[yellow]…[/]", "failure": "[red]✗[/]", "error": "[red]✗[/]"}
+
+#: By the level of an annotation.
+ANNOTATIONS = {"failure": "[red]✗[/]", "warning": "[yellow]![/]", "notice": "[cyan]i[/]"}
+#: A table with the stages beside each other needs so many columns.
+_WIDE = 130
 
 
 @dataclass(frozen=True)
@@ -27,8 +34,8 @@ class Seen:
 
 
 class Watch:
-    """Follows the statuses of one commit until a condition holds. On a terminal a table that lives, elsewhere
-    a line per change.
+    """Follows the statuses of one commit until a condition holds. On a wide terminal a table that lives,
+    elsewhere a line per change.
     """
 
     def __init__(self, console: Console, stack: Stack, commit: str) -> None:
@@ -36,6 +43,7 @@ class Watch:
         self._stack = stack
         self._commit = commit
         self._started = time.monotonic()
+        self._is_table = console.is_terminal and console.width >= _WIDE
         self.seen: dict[str, Seen] = {}
 
     def until(
@@ -45,10 +53,10 @@ class Watch:
         deadline = time.monotonic() + seconds
         with Live(self._table(), console=self._console, refresh_per_second=8, transient=False) as live:
             while True:
-                if self._look() and self._console.is_terminal:
+                if self._look() and self._is_table:
                     live.update(self._table())
                 if condition(self.seen):
-                    live.update(self._table() if self._console.is_terminal else "")
+                    live.update(self._table())
                     return
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"not in {seconds:.0f} s: {what}")
@@ -67,15 +75,15 @@ class Watch:
                     status["state"], status["description"], time.monotonic() - self._started
                 )
                 changed = True
-                if not self._console.is_terminal:
+                if not self._is_table:
                     self._console.print(
-                        f"  {self.seen[context].after:5.1f} s  {context}: {status['description']}",
+                        f"  {self.seen[context].after:5.1f} s  {context}: {escape(status['description'])}",
                         highlight=False,
                     )
         return changed
 
     def _table(self) -> Table | str:
-        if not self._console.is_terminal:
+        if not self._is_table:
             return ""
         table = Table(box=None, padding=(0, 2))
         for column in ("team", *STAGES):
@@ -88,4 +96,4 @@ class Watch:
 
     def _cell(self, context: str) -> str:
         seen = self.seen.get(context)
-        return "" if seen is None else f"{_MARKS[seen.state]} {seen.text} [dim]{seen.after:.1f} s[/]"
+        return "" if seen is None else f"{MARKS[seen.state]} {escape(seen.text)} [dim]{seen.after:.1f} s[/]"
