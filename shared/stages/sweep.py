@@ -33,6 +33,7 @@ from shared.documents.problem import Problem
 from shared.errors import LabelLost, MergekeyError, NotManaged, Rejected
 from shared.git import Tree
 from shared.inventory import owned_teams
+from shared.inventory.controller_findings import controller_findings
 from shared.inventory.dead_letters import letters
 from shared.inventory.differences import (
     Difference,
@@ -132,6 +133,7 @@ async def run_sweep(app: App, event: Event[Sweep]) -> Outcome:
     texts = (
         *_unmanaged(app, branch, snapshot, event.now),
         *road_findings(snapshot, deep.roads),
+        *controller_findings(snapshot, branch.platform),
         *(note.message for note in notes),
     )
     for text in texts:

@@ -16,7 +16,14 @@ from shared import telemetry
 from shared.app import App
 from shared.catalog.catalog import Catalog
 from shared.errors import AccessDenied, KindNotServed, WorkspaceFailed
-from shared.gateway_api.causes import ANSWER_TIME, READY, RouteVerdict, judge_route, needs_gateway
+from shared.gateway_api.causes import (
+    ANSWER_TIME,
+    IGNORED,
+    READY,
+    RouteVerdict,
+    judge_route,
+    needs_gateway,
+)
 from shared.gateway_api.observed import Gateway
 from shared.gateway_api.road import ANNOTATION, RoadNote, RoadVerdict, judge_road, next_note
 from shared.kaito.presets import LEAST_READINESS, LONGEST_READINESS
@@ -102,9 +109,11 @@ def _answering(asked: Iterable[AskedRoad]) -> frozenset[str]:
 
 
 def _tell(team: str, asked: Iterable[AskedRoad]) -> None:
-    """Log what the controllers say of routes that work all the same."""
+    """Log what the controllers say of routes that work all the same. A part that a controller ignores is the
+    same of all routes: the sweep tells it once.
+    """
     for each in asked:
-        if each.conditions.is_ready and each.conditions.cause is not READY:
+        if each.conditions.is_ready and each.conditions.cause not in (READY, IGNORED):
             telemetry.noted(team, f"{each.route.name} serves, but {each.conditions.text}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -148,12 +149,27 @@ async def test_where_a_road_cannot_be_asked_and_no_controller_answers_it_is_wait
     assert shown(app)["workspaces"] == "success: workspaces ready: phi-4; road not proven"
 
 
-async def test_a_part_that_the_controller_ignores_is_told(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_route_with_whose_path_another_one_is_there_is_told(caplog: pytest.LogCaptureFixture) -> None:
     app = await with_road()
-    cluster_of(app).said[ROAD] = conditions("True", "UnsupportedField")
+    (said,) = conditions("True", "Accepted")
+    overlap = Condition("RouteRulesOverlap", "True", "Overlap", "another has it", 1)
+    cluster_of(app).said[ROAD] = (replace(said, conditions=(*said.conditions, overlap)),)
     await later(app, HOUR)
     assert shown(app)["workspaces"] == "success: workspaces ready: phi-4"
     assert "phi-4 serves, but" in caplog.text
+
+
+async def test_an_ignored_part_is_told_by_the_sweep_once_for_all(caplog: pytest.LogCaptureFixture) -> None:
+    app = await with_road()
+    for team in ("alpha", "bravo"):
+        cluster_of(app).said[f"team-{team}/phi-4"] = conditions("True", "UnsupportedField")
+    await ask(app, Asked(team="bravo", dedicated={"phi-4": GPU}))
+    await later(app, HOUR)
+    assert "UnsupportedField" not in caplog.text
+    await sweep(app)
+    told = [each for each in caplog.messages if "UnsupportedField" in each]
+    assert len(told) == 1
+    assert "2 routes" in told[0]
 
 
 async def test_rights_of_earlier_versions_keep_no_verdict_and_fail_nothing() -> None:
