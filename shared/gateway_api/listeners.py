@@ -134,6 +134,15 @@ def _is_ours(name: str, values: list[str] | None, labels: Mapping[str, str | Non
     return wanted is None or (values is not None and set(values) == {wanted})
 
 
+def is_for_host(gateway: Gateway, host: str) -> bool:
+    """Whether all listeners are for this host alone, and the controller has seen that. Routes that name no
+    host are for that of their listener then, so that one which names it takes no calls of theirs.
+    """
+    accepted = condition(gateway.conditions, "Accepted")
+    is_seen = accepted is not None and accepted.generation == gateway.generation
+    return is_seen and {each.hostname.lower().rstrip(".") for each in gateway.listeners} == {host}
+
+
 def is_public(address: str) -> bool:
     """Whether an address in a Gateway's status can be reached from everywhere. Of a name that is not one of
     Azure's nobody can tell.

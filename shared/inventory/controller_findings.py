@@ -12,26 +12,47 @@ from shared.inventory.snapshot import Snapshot
 from shared.resources.actual import Route
 from shared.resources.desired import Platform
 from shared.resources.plan import known
-from shared.resources.routes import hostname_of
+from shared.resources.route_upgrade import answers, earlier_form
+from shared.resources.routes import hostname_of, names_no_host
 
 
-def controller_findings(snapshot: Snapshot, platform: Platform) -> Iterator[str]:
-    """One text for each controller that ignores a part of our routes, and one where these cannot name the
-    host at which they are called. None without routes of ours.
+def controller_findings(snapshot: Snapshot, platform: Platform, host: str | None = None) -> Iterator[str]:
+    """One text for each controller that ignores a part of our routes, and one where these do not or cannot
+    name the host at which they are called. None without routes of ours. `host` is the one that a route may
+    name beside others that name none, None for none.
     """
-    cluster = platform.cluster
-    routes = [each for found in known(snapshot.routes, {}).values() for each in found if each.managed]
+    cluster, routes = platform.cluster, _ours(snapshot)
     if cluster is None or not routes:
         return
-    ignored = Counter(name for each in routes for name in _ignoring(each, cluster.gateway))
+    ignored = Counter(name for _, each in routes for name in _ignoring(each, cluster.gateway))
     for name, number in sorted(ignored.items()):
         yield _ignores(name, number)
-    if hostname_of(cluster.url) is None:
+    wanted = hostname_of(cluster.url)
+    if wanted is None:
         yield (
             "WORKSPACE_INGRESS_URL has no host that a route can name, as an IP address is none: "
             f"{counted(len(routes), 'route')} to workspaces are for any host, and any other route of the "
             "Gateway with the same path can take their calls. Give the Gateway a name; see docs/gpus.md"
         )
+    elif host is None and _could_name_the_host(routes):
+        number = sum(names_no_host(each.spec) for _, each in routes)
+        yield (
+            f"{counted(number, 'route')} to workspaces name no host, and any other route of the Gateway that "
+            f"names {wanted} takes their calls. Give each listener of Gateway {cluster.gateway} the hostname "
+            f"{wanted}: then they name it, and no call is lost. See docs/gpus.md"
+        )
+
+
+def _ours(snapshot: Snapshot) -> list[tuple[str, Route]]:
+    """Our routes, with their namespaces."""
+    standing = known(snapshot.routes, {})
+    return [(home, each) for home, found in standing.items() for each in found if each.managed]
+
+
+def _could_name_the_host(routes: Sequence[tuple[str, Route]]) -> bool:
+    """Whether some name no host, and nothing else is left to be brought to today's form."""
+    is_done = all(earlier_form(each, home, None) is None and answers(each) for home, each in routes)
+    return is_done and any(names_no_host(each.spec) for _, each in routes)
 
 
 def _ignoring(route: Route, gateway: str) -> frozenset[str]:

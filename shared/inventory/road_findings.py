@@ -14,15 +14,16 @@ from shared.resources.network_policy import Step, policy_forms
 from shared.resources.plan import Unread, known
 from shared.resources.route_upgrade import Name, Upgrade, Was, policy_step, road_of, upgrade_of
 
-_WHAT: Mapping[Was, str] = {"prefix": "route", "policy": "the network policy of"}
+_WHAT: Mapping[Was, str] = {"prefix": "route", "host": "route", "policy": "the network policy of"}
 
 
-def upgrades_due(snapshot: Snapshot, platform: Platform) -> frozenset[Name]:
+def upgrades_due(snapshot: Snapshot, platform: Platform, host: str | None = None) -> frozenset[Name]:
     """The routes that may be brought to today's form now, those that are on their way, and one route of each
-    namespace with whose network policy something may be done.
+    namespace with whose network policy something may be done. `host` is the one that a route may name beside
+    others that name none.
     """
     routes = known(snapshot.routes, {})
-    upgrade = upgrade_of(routes)
+    upgrade = upgrade_of(routes, host)
     policies = (
         (home, min(each.name for each in found))
         for home, found in routes.items()

@@ -5,6 +5,10 @@ seen to answer in today's form, up to ten routes may be on their way at a time. 
 gets its earlier form back, and no other is touched until a person has looked: its annotation says so,
 `mergekey.dev/route: kept <form> <since> <cause>`. While a route is on its way it says
 `mergekey.dev/route: tried <form> <since>`, with the form that it had.
+
+Routes of today's form that name no host, because some of an earlier version stood beside them, name it when
+all listeners of the Gateway are for that host (`shared.gateway_api.listeners.is_for_host`): else the first of
+them would end the calls of all others.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from shared.gateway_api.road import RoadNote, printable, read_note
 from shared.marker import format_time, read_time
 from shared.resources.actual import Limit, Route
 from shared.resources.network_policy import PolicyForms, Step
-from shared.resources.routes import form_of
+from shared.resources.routes import form_of, names_no_host
 from shared.resources.workspaces import spec_matches
 
 #: The annotation of a route that is on its way, or was taken back.
@@ -30,8 +34,9 @@ MOST_AT_ONCE = 10
 Name = tuple[str, str]
 Word = Literal["tried", "kept"]
 _STAGES: tuple[Word, ...] = get_args(Word)
-#: What is brought to today's form: a route with a prefix, or the network policy of its namespace.
-Was = Literal["prefix", "policy"]
+#: What is brought to today's form: a route with a prefix, one without a host, or the network policy of its
+#: namespace.
+Was = Literal["prefix", "host", "policy"]
 _FORMS: tuple[Was, ...] = get_args(Was)
 
 
@@ -76,6 +81,11 @@ def road_of(route: Route) -> RoadNote | None:
     return note if note is not None and note.generation == route.generation else None
 
 
+def answers(route: Route) -> bool:
+    """Whether calls arrived when its road was asked last."""
+    return route.managed and _says(route, "Answers")
+
+
 def fails(route: Route) -> bool:
     """Whether calls did not arrive when its road was asked last."""
     return route.managed and (_says(route, "RoadFails") or _says(route, "OtherName"))
@@ -99,15 +109,17 @@ class Upgrade:
 NOTHING_TO_UPGRADE = Upgrade()
 
 
-def due(routes: Mapping[str, Iterable[Route]]) -> frozenset[Name]:
+def due(routes: Mapping[str, Iterable[Route]], host: str | None = None) -> frozenset[Name]:
     """The routes, by namespace in `routes`, that may be written in today's form now."""
-    return upgrade_of(routes).due
+    return upgrade_of(routes, host).due
 
 
-def upgrade_of(routes: Mapping[str, Iterable[Route]]) -> Upgrade:
-    """How far the upgrade of all routes is, which are given by namespace; only ours count."""
+def upgrade_of(routes: Mapping[str, Iterable[Route]], host: str | None = None) -> Upgrade:
+    """How far the upgrade of all routes is, which are given by namespace; only ours count. `host` is the one
+    that a route may name beside others that name none; None for none.
+    """
     ours = _ours(routes)
-    earlier, today = _of_form(ours, "prefix"), _of_form(ours, "exact")
+    earlier, today = _of_form(ours, host, "prefix", "host"), _of_form(ours, host, None)
     notes = {name: note for name, each in ours.items() if (note := upgrade_note(each)) is not None}
     kept = {name: note for name, note in notes.items() if note.step == "kept"}
     tried = frozenset(notes.keys() & today.keys() - kept.keys())
@@ -121,8 +133,16 @@ def _ours(routes: Mapping[str, Iterable[Route]]) -> dict[Name, Route]:
     return {(home, each.name): each for home, found in routes.items() for each in found if each.managed}
 
 
-def _of_form(routes: Mapping[Name, Route], form: str) -> dict[Name, Route]:
-    return {name: each for name, each in routes.items() if form_of(each.spec, *name) == form}
+def _of_form(routes: Mapping[Name, Route], host: str | None, *forms: str | None) -> dict[Name, Route]:
+    return {name: each for name, each in routes.items() if earlier_form(each, name[0], host) in forms}
+
+
+def earlier_form(route: Route, home: str, host: str | None) -> Literal["prefix", "host", "other"] | None:
+    """The form of an earlier version that the route in this namespace has; None for today's."""
+    form = form_of(route.spec, home, route.name)
+    if form != "exact":
+        return form
+    return "host" if host is not None and names_no_host(route.spec) else None
 
 
 def _that_say(routes: Mapping[Name, Route], word: str) -> frozenset[Name]:

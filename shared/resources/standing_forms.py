@@ -53,7 +53,7 @@ def _that_stand(desired: DesiredWorkspaces, routes: Iterable[Route], due: Set[st
         name, earlier = route.name, desired.earlier_routes.get(route.name)
         if earlier is not None and name not in due and spec_matches(route.spec, earlier):
             found[name] = earlier
-        elif name in desired.routes and names_no_host(route.spec):
+        elif name in desired.routes and name not in due and names_no_host(route.spec):
             any_host = without_host(desired.routes[name])
             found |= {name: any_host} if spec_matches(route.spec, any_host) else {}
     return found

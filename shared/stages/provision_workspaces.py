@@ -42,6 +42,7 @@ from shared.stages.ownership import own_marker
 from shared.stages.read_ahead import ReadAhead
 from shared.stages.route_upgrades import Upgrading
 from shared.stages.workspace_progress import NODE_WAIT, progress
+from shared.stages.workspace_roads import host_beside_others
 from shared.stages.workspace_starts import postponed_workspaces, waiting_to_start
 
 #: The cluster counts what changed within a second; after that, something else takes the room.
@@ -94,11 +95,10 @@ async def _provision(
     actual, missing = await _read(cluster, namespace, marker, desired)
     if desired.workspaces and namespace is not None and namespace.terminating:
         return _going(namespace)
-    if may_name_a_host(desired, actual.routes):
-        desired = beside(desired, await cluster.all_routes())
+    desired, host = await _with_hosts(app, desired, actual.routes)
     assert decision.catalog is not None
     postponed = await postponed_workspaces(app, event, decision, desired, marker, actual)
-    upgrading = Upgrading(app, event, desired, decision.catalog)
+    upgrading = Upgrading(app, event, desired, decision.catalog, host)
     due = await upgrading.due(actual)
     plan = plan_workspaces(desired, marker, actual, postponed.workspaces, due=due.routes, policy=due.policy)
     writable = plan.writable(despite_refusals=True, despite_unread=missing is not None)
@@ -114,6 +114,21 @@ async def _provision(
     if isinstance(proving, Waiting):
         return proving
     return await progress(app, event, decision, desired, standing, proving)
+
+
+async def _with_hosts(
+    app: App, desired: DesiredWorkspaces, routes: Sequence[Route] | Unread
+) -> tuple[DesiredWorkspaces, str | None]:
+    """The same with routes that name the host where that ends no calls of others, with the host that one may
+    name beside others that name none.
+    """
+    if not may_name_a_host(desired, routes):
+        return desired, None
+    without = beside(desired, await _cluster(app).all_routes())
+    if without is desired:
+        return desired, None
+    host = await host_beside_others(app)
+    return (without if host is None else desired), host
 
 
 async def _after(

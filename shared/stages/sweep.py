@@ -67,6 +67,7 @@ from shared.ports import Head, OutgoingMessage
 from shared.resources.desired import Platform, shared_models
 from shared.resources.plan import Pending, known
 from shared.resources.route_upgrade import fails
+from shared.resources.routes import names_no_host
 from shared.stages.access_changes import catalog_change, change_of, held_problems, idle_stages, report
 from shared.stages.deep_sweep import NOTHING_READ, DeepSnapshot, read_deeply
 from shared.stages.gateway_controller import platform_of
@@ -75,6 +76,7 @@ from shared.stages.open_ways import seen_open_ways, way_problems
 from shared.stages.outgoing import access_change
 from shared.stages.redelivery import redeliver_missed
 from shared.stages.upgrade import is_first_sweep, portion
+from shared.stages.workspace_roads import host_beside_others
 
 #: The stages of the topic that have work for the catalogue, and for a team.
 OF_CATALOG = (PROVISION_CATALOG, PROVISION_WORKSPACES)
@@ -129,11 +131,12 @@ async def run_sweep(app: App, event: Event[Sweep]) -> Outcome:
         ]
         await report(app, head, len(reviewed.requests), problems)
     deep = await read_deeply(app, reviewed.catalog, branch.desired_teams, snapshot, event)
-    findings = [*_compare(app, branch, snapshot, event.now, deep), *_upgrades(branch, snapshot)]
+    host = await _host(app, snapshot)
+    findings = [*_compare(app, branch, snapshot, event.now, deep), *_upgrades(branch, snapshot, host)]
     texts = (
         *_unmanaged(app, branch, snapshot, event.now),
         *road_findings(snapshot, deep.roads),
-        *controller_findings(snapshot, branch.platform),
+        *controller_findings(snapshot, branch.platform, host),
         *(note.message for note in notes),
     )
     for text in texts:
@@ -381,11 +384,25 @@ def _without_models(repository: int, snapshot: Snapshot) -> Iterator[str]:
             yield marker.team
 
 
-def _upgrades(branch: Branch, snapshot: Snapshot) -> Iterator[Difference]:
+async def _host(app: App, snapshot: Snapshot) -> str | None:
+    """The host that a route may name beside others that name none. Where all name it nothing is read; where
+    the Gateway cannot be read no sweep fails.
+    """
+    routes = (each for found in known(snapshot.routes, {}).values() for each in found)
+    if app.cluster is None or not any(each.managed and names_no_host(each.spec) for each in routes):
+        return None
+    try:
+        return await host_beside_others(app)
+    except MergekeyError as error:
+        telemetry.not_looked_at("the listeners of the Gateway", str(error))
+        return None
+
+
+def _upgrades(branch: Branch, snapshot: Snapshot, host: str | None) -> Iterator[Difference]:
     """The routes and network policies of earlier versions whose turn it is, and those that are on their way,
     of teams with access: a message that was lost is made good.
     """
-    for home, name in sorted(upgrades_due(snapshot, branch.platform)):
+    for home, name in sorted(upgrades_due(snapshot, branch.platform, host)):
         team = CATALOG_TEAM if home == names.namespace(CATALOG_TEAM) else names.team_named_in(home) or ""
         found = branch.teams.get(team)
         is_granted = team == CATALOG_TEAM if found is None else found.action.startswith("grant")

@@ -24,6 +24,7 @@ from shared.gateway_api.causes import (
     judge_route,
     needs_gateway,
 )
+from shared.gateway_api.listeners import is_for_host
 from shared.gateway_api.observed import Gateway
 from shared.gateway_api.road import ANNOTATION, RoadNote, RoadVerdict, judge_road, next_note
 from shared.kaito.presets import LEAST_READINESS, LONGEST_READINESS
@@ -34,6 +35,7 @@ from shared.names import namespace as namespace_name
 from shared.names import workspace as workspace_name
 from shared.resources.actual import Route, Workspace
 from shared.resources.route_upgrade import road_note
+from shared.resources.routes import hostname_of
 from shared.resources.workspaces import workspace_url
 
 #: People mend a road, or a controller that comes back.
@@ -218,3 +220,13 @@ async def read_gateway(app: App) -> Gateway | Literal["missing"] | None:
         return await app.cluster.gateway(app.platform.cluster.gateway) or "missing"
     except (AccessDenied, KindNotServed):
         return None
+
+
+async def host_beside_others(app: App) -> str | None:
+    """The host that a route may name beside others that name none, as all listeners of the Gateway are for
+    it; None where they are not, or the Gateway cannot be read.
+    """
+    assert app.platform.cluster is not None
+    host = hostname_of(app.platform.cluster.url)
+    seen = None if host is None else await read_gateway(app)
+    return host if isinstance(seen, Gateway) and host is not None and is_for_host(seen, host) else None

@@ -11,6 +11,7 @@ from shared.gateway_api.road import NotReached, RoadAnswer, Served, Unserved
 from shared.resources.inference_config import FILE
 from tests.fakes.calls import Calls
 from tests.fakes.cluster import FakeCluster
+from tests.fakes.gateways import parents_of
 
 _NAME = re.compile(r'^  served-model-name: (".*")$', re.MULTILINE)
 
@@ -59,10 +60,14 @@ class FakeRoads:
         return Served((self._served(home, workspace["inference"]),))
 
     def _is_hidden(self, home: str, name: str) -> bool:
-        """Whether it is for any host, and another of the same Gateway names the host."""
+        """Whether it is for any host, and another of the same Gateway names the host. At listeners with a
+        host all routes are for that one.
+        """
         routes = {key: each for key, each in self._cluster.state.objects.items() if key[1] == "HTTPRoute"}
         own = routes[home, "HTTPRoute", name].manifest["spec"]
-        if own.get("hostnames"):
+        parents = parents_of(home, own)
+        gateways = [each for name, each in self._cluster.gateways.items() if name in parents]
+        if own.get("hostnames") or any(each.hostname for gateway in gateways for each in gateway.listeners):
             return False
         return any(
             each.manifest["spec"].get("hostnames")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.gateway_api.listeners import NO_ENGINE, is_public, open_ways
+from shared.gateway_api.listeners import NO_ENGINE, is_for_host, is_public, open_ways
 from shared.gateway_api.observed import Condition, Gateway, Listener
 
 LABELS = {"app.kubernetes.io/managed-by": "mergekey", "mergekey.dev/team": None}
@@ -119,3 +119,24 @@ def test_a_certificate_that_is_not_demanded_closes_nothing(status: str, is_open:
 )
 def test_an_address_is_public_when_everybody_can_reach_it(address: str, public: bool) -> None:
     assert is_public(address) is public
+
+
+@pytest.mark.parametrize(
+    ("hosts", "generation", "is_for"),
+    [
+        (["models.contoso.com"], 1, True),
+        (["Models.contoso.com", "models.contoso.com."], 1, True),
+        (["models.contoso.com", ""], 1, False),
+        (["*.contoso.com"], 1, False),
+        ([""], 1, False),
+        ([], 1, False),
+        (["models.contoso.com"], 2, False),
+    ],
+)
+def test_a_gateway_is_for_a_host_when_all_its_listeners_are_and_that_was_seen(
+    hosts: list[str], generation: int, is_for: bool
+) -> None:
+    listeners = tuple(Listener("http", "HTTP", 80, hostname=each) for each in hosts)
+    seen = (Condition("Accepted", "True", "Accepted", "", 1),)
+    gateway = Gateway("gateway-system/internal", "istio", generation, seen, listeners)
+    assert is_for_host(gateway, "models.contoso.com") is is_for

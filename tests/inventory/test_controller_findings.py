@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from shared.gateway_api.controllers import HABITS, Controller
 from shared.gateway_api.observed import Condition, Parent
+from shared.gateway_api.road import ANNOTATION, RoadNote, RoadVerdict, Word
 from shared.inventory.controller_findings import controller_findings
 from shared.inventory.snapshot import Snapshot
+from shared.marker import Marker
+from shared.requests.request import ModelAccess
 from shared.resources.actual import Route
 from shared.resources.desired import Platform
+from shared.resources.routes import earlier_route_manifest, route_manifest, without_host
 from shared.resources.workspaces import Cluster
 
 GATEWAY = "gateway-system/internal"
+NOW = datetime(2026, 12, 1, tzinfo=UTC)
 PLATFORM = Platform(7, "https://gw", Cluster(GATEWAY, "https://models.example"))
 SNAPSHOT = Snapshot(None, {}, frozenset(), {}, {}, {}, {}, {}, {}, {}, {}, ())
 
@@ -65,3 +71,37 @@ def test_an_address_that_no_route_can_name_is_told_once(url: str) -> None:
 def test_without_routes_of_ours_nothing_is_told() -> None:
     assert told(url="https://10.224.0.9") == []
     assert told(parent(HABITS["nginx"].name), url="https://10.224.0.9", managed=False) == []
+
+
+HOST = "models.example"
+MODEL = ModelAccess("phi-4", "kaito", None, None, "Standard_NC24ads_A100_v4")
+
+
+def standing(form: str, word: Word | None = "Answers") -> Route:
+    """The route of one team in a form, with what its road was seen to do."""
+    marker, cluster = Marker(7, "alpha", "", ""), Cluster(GATEWAY, f"https://{HOST}")
+    manifest = earlier_route_manifest(marker, MODEL, cluster)
+    if form != "prefix":
+        manifest = route_manifest(marker, MODEL, cluster)
+    spec = without_host(manifest)["spec"] if form == "no host" else manifest["spec"]
+    note = {} if word is None else {ANNOTATION: RoadNote(RoadVerdict(word), 1, NOW).text}
+    return Route("phi-4", managed=True, spec=spec, generation=1, annotations=note)
+
+
+@pytest.mark.parametrize(
+    ("form", "word", "host", "is_told"),
+    [
+        ("no host", "Answers", None, True),
+        ("no host", "Answers", HOST, False),
+        ("no host", "RoadFails", None, False),
+        ("no host", None, None, False),
+        ("exact", "Answers", None, False),
+        ("prefix", "Answers", None, False),
+    ],
+)
+def test_the_step_at_the_listeners_is_told_when_it_is_time(
+    form: str, word: Word | None, host: str | None, is_told: bool
+) -> None:
+    snapshot = replace(SNAPSHOT, routes={"team-alpha": (standing(form, word),)})
+    found = list(controller_findings(snapshot, PLATFORM, host))
+    assert [HOST in text and GATEWAY in text for text in found] == [True] * is_told

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -43,6 +44,12 @@ def a_route(
     said = {} if word is None else {ROAD: RoadNote(RoadVerdict(word), generation, NOW).text}
     mark = note.text if isinstance(note, UpgradeNote) else note
     return Route("phi-4", True, manifest["spec"], 1, annotations=said | ({ANNOTATION: mark} if mark else {}))
+
+
+def unnamed(team: str, note: UpgradeNote | str = "") -> tuple[str, Route]:
+    """A route of today's form that answers and names no host."""
+    route = a_route(team, "exact", "Answers", note)
+    return team, replace(route, spec={key: part for key, part in route.spec.items() if key != "hostnames"})
 
 
 def world(*found: tuple[str, Route]) -> Mapping[str, list[Route]]:
@@ -160,3 +167,23 @@ def _step(standing: str, route: Route, controller: Controller | None) -> Step:
     spec = {"earlier": forms.earlier, "wide": forms.wide, "narrow": forms.narrow}[standing]["spec"]
     limits = [Limit("NetworkPolicy", "only-through-the-gateway", True, spec)]
     return policy_step(forms, limits, "team-alpha", [route], upgrade_of({"team-alpha": [route]}))
+
+
+HOST = "models.internal.contoso.com"
+
+
+def test_routes_come_to_name_the_host_one_first_and_then_ten() -> None:
+    assert due(world(*map(unnamed, MANY))) == frozenset(), "it may not be named beside others"
+    assert due(world(*map(unnamed, MANY)), HOST) == {("team-t00", "phi-4")}
+    assert len(due(world(PROVEN, *map(unnamed, MANY)), HOST)) == MOST_AT_ONCE
+
+
+def test_routes_that_name_no_host_are_earlier_ones_only_where_it_may_be_named() -> None:
+    found = world(PROVEN, unnamed("alpha"), *earlier("bravo"))
+    assert [upgrade_of(found, host).earlier for host in (None, HOST)] == [1, 2]
+
+
+def test_none_comes_to_name_the_host_after_one_was_taken_back() -> None:
+    kept = UpgradeNote("kept", "host", NOW, "status 404")
+    found = upgrade_of(world(PROVEN, unnamed("alpha", kept), unnamed("bravo")), HOST)
+    assert (found.due, found.kept) == (frozenset(), {("team-alpha", "phi-4"): kept})

@@ -16,9 +16,10 @@ from typing import Any
 
 import aiohttp
 import pytest
+from azure.core.credentials import AccessToken
 from azure.identity.aio import ManagedIdentityCredential
 
-from shared.adapters.kaito import KaitoCluster
+from shared.adapters.kaito import AKS_SCOPE, KaitoCluster
 from shared.adapters.roads import WorkspaceRoads
 from shared.messaging.routes import PROVISION_CATALOG
 from shared.names import CATALOG_TEAM
@@ -27,11 +28,13 @@ from shared.resources.actual import Route
 from shared.resources.desired import compile_workspaces
 from shared.resources.route_upgrade import ANNOTATION
 from shared.resources.routes import form_of
+from shared.resources.workspaces import ROUTE_VERSION
 from standins.control import Control
 from standins.stack import CLUSTER_ID
 from standins.tests.azure_clients import managed_identity
 from standins.tests.plugin import ROOT, StandIns
 from standins.tests.trust import give_certificates
+from tests.cluster.real import ADMINISTRATOR
 from tests.fakes.app import GPU, Asked, FakeApp, a_catalog, catalog_text, path_of
 from tests.fakes.clock import FakeClock
 from tests.stages.road import later, push, run, sweep
@@ -40,6 +43,7 @@ TEAMS = tuple(f"team{number:02}x" for number in range(12))
 CATALOG = catalog_text().replace("perTeam: 2, total: 3", "perTeam: 2, total: 30")
 SERVERS = ("identity", "resource-manager", "kubernetes", "models", "ingress")
 QUARTER = timedelta(minutes=15)
+GATEWAY = "gateway-system/internal"
 
 
 class SharedClock(FakeClock):
@@ -76,10 +80,13 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIns]:
 
 @dataclass
 class Platform:
-    """An app at the cluster, of which the rest are fakes."""
+    """An app at the cluster, of which the rest are fakes. `administrator` is the cluster as its people have
+    it.
+    """
 
     app: FakeApp
     cluster: Called
+    administrator: KaitoCluster
     control: Control
     url: str
 
@@ -92,6 +99,32 @@ class Platform:
     async def forms(self) -> dict[str, int]:
         found = await self.routes()
         return dict(Counter(form_of(each.spec, f"team-{team}", each.name) for team, each in found.items()))
+
+    async def hosts(self) -> dict[str, int]:
+        """How many routes name each host, by what they say."""
+        found = await self.routes()
+        return dict(Counter(str(each.spec.get("hostnames")) for each in found.values()))
+
+    async def give_the_listeners(self, host: str | None) -> None:
+        """As people do with kubectl: this host, or none."""
+        listener: dict[str, Any] = {
+            "name": "http",
+            "protocol": "HTTP",
+            "port": 80,
+            "allowedRoutes": {"namespaces": {"from": "All"}},
+            **({} if host is None else {"hostname": host}),
+        }
+        found = await self.administrator.gateway(GATEWAY)
+        assert found is not None
+        home, _, name = GATEWAY.partition("/")
+        manifest = {
+            "apiVersion": ROUTE_VERSION,
+            "kind": "Gateway",
+            "metadata": {"namespace": home, "name": name},
+            "spec": {"gatewayClassName": found.class_name, "listeners": [listener]},
+        }
+        await self.administrator.apply(manifest)
+        self.app.clock.advance(timedelta(seconds=1))
 
     async def next_sweep(self, deep: bool = False) -> None:
         await sweep(self.app, deep)
@@ -110,12 +143,41 @@ async def platform(own: StandIns) -> AsyncIterator[Platform]:
     own.control.reset()
     own.control.set_options("kubernetes", nodes_ready_after=0.0, inference_ready_after=0.0)
     with managed_identity(own):
-        async with ManagedIdentityCredential() as credential:
-            cluster = Called(CLUSTER_ID, own.addresses["resource-manager"], credential)
-            found = Platform(FakeApp(), cluster, own.control, own.addresses["ingress"])
+        at = own.addresses["resource-manager"]
+        async with (
+            ManagedIdentityCredential() as credential,
+            ManagedIdentityCredential(client_id="operator") as owner,
+            ManagedIdentityCredential(client_id=ADMINISTRATOR) as person,
+        ):
+            cluster = Called(CLUSTER_ID, at, credential)
+            administrator = KaitoCluster(CLUSTER_ID, at, Person(owner, person))
+            found = Platform(FakeApp(), cluster, administrator, own.control, own.addresses["ingress"])
             await stand(found)
             yield found
             await cluster.close()
+            await administrator.close()
+
+
+@dataclass
+class Person:
+    """Asks Resource Manager as its owner, and the cluster as its administrator."""
+
+    owner: ManagedIdentityCredential
+    administrator: ManagedIdentityCredential
+
+    async def get_token(self, *scopes: str, **options: Any) -> AccessToken:
+        asked = self.administrator if AKS_SCOPE in scopes else self.owner
+        token: AccessToken = await asked.get_token(*scopes, **options)
+        return token
+
+    async def close(self) -> None:
+        """Both are closed by those who made them."""
+
+    async def __aenter__(self) -> Person:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """As `close`."""
 
 
 async def stand(platform: Platform) -> None:
@@ -202,3 +264,59 @@ async def test_a_first_route_that_fails_is_taken_back_and_no_other_begins(
     assert {after[team].generation - before[team].generation for team in TEAMS[1:]} == {0}
     assert not [team for team in TEAMS[1:] if ANNOTATION in after[team].annotations]
     assert f"route team-{first}/phi-4 has its earlier form back" in caplog.text
+
+
+@pytest.fixture
+async def named(platform: Platform) -> Platform:
+    """All routes have today's form and name no host; from now on the address is a name."""
+    for number in range(5):
+        await platform.next_sweep(deep=number == 0)
+    assert (await platform.forms(), await platform.hosts()) == ({"exact": 12}, {"None": 12})
+    facts = platform.app.platform.cluster
+    assert facts is not None
+    url = platform.url.replace("127.0.0.1", "localhost")
+    platform.app.platform = replace(platform.app.platform, cluster=replace(facts, url=url))
+    platform.app.roads = WorkspaceRoads(url)  # type: ignore[assignment]  # the real one in place of the fake
+    platform.cluster.url, platform.cluster.rounds = url, 0
+    return platform
+
+
+async def test_no_call_fails_while_all_routes_come_to_name_the_host(
+    named: Platform, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = await named.routes()
+    await named.next_sweep(deep=True)
+    assert "12 routes to workspaces name no host" in caplog.text
+    assert (await named.hosts(), named.cluster.rounds) == ({"None": 12}, 0), "nothing is done by itself"
+    await named.give_the_listeners("localhost")
+    caplog.clear()
+    for number in range(5):
+        await named.next_sweep()
+        assert number or await named.hosts() == {"None": 11, "['localhost']": 1}
+    after = await named.routes()
+    assert (named.cluster.failed, named.cluster.rounds) == (frozenset(), 24)
+    assert await named.hosts() == {"['localhost']": 12}
+    assert {after[team].generation - before[team].generation for team in TEAMS} == {1}
+    assert "name no host" not in caplog.text
+    named.cluster.rounds = 0
+    await named.next_sweep(deep=True)
+    assert named.cluster.rounds == 0
+
+
+async def test_a_first_name_that_ends_the_calls_of_others_is_taken_back_in_ten_seconds(
+    named: Platform,
+) -> None:
+    await named.give_the_listeners("localhost")
+    await sweep(named.app)
+    await named.give_the_listeners(None)
+    named.cluster.url = ""
+    taken_back = named.app.clock.now()
+    assert await named.hosts() == {"None": 11, "['localhost']": 1}
+    await later(named.app, timedelta(seconds=11))
+    named.cluster.url = named.url.replace("127.0.0.1", "localhost")
+    assert named.app.clock.now() - taken_back == timedelta(seconds=11)
+    assert await named.hosts() == {"None": 12}
+    assert (await named.routes())[TEAMS[0]].annotations[ANNOTATION].startswith("kept host ")
+    await named.give_the_listeners("localhost")
+    await named.next_sweep()
+    assert await named.hosts() == {"None": 12}, "a person has not looked yet"
