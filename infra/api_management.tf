@@ -51,3 +51,21 @@ resource "azurerm_resource_group_template_deployment" "gateway_diagnostic" {
     }]
   })
 }
+
+# How the workers ask models on GPUs for their names where they do not reach them: an API with that one operation, and a product and a
+# subscription that open nothing else. No key is in the template, nor in Terraform's state: the workers read it with the role that they have.
+resource "azurerm_resource_group_template_deployment" "roads" {
+  count = try(var.cluster.roads, "direct") == "gateway" ? 1 : 0
+
+  name                = "mergekey-roads"
+  resource_group_name = local.api_management_group
+  deployment_mode     = "Incremental"
+  tags                = var.tags
+  template_content    = file("${path.module}/roads.json")
+
+  parameters_content = jsonencode({
+    service      = { value = local.api_management_name }
+    ingressUrl   = { value = var.cluster.ingress_url }
+    certificates = { value = try(var.cluster.backend_certificate, null) == null ? [] : ["${var.api_management.id}/certificates/${var.cluster.backend_certificate}"] }
+  })
+}

@@ -77,6 +77,7 @@ locals {
     WORKSPACE_GATEWAY_CONTROLLER  = var.cluster == null ? "" : var.cluster.gateway_controller
     WORKSPACE_BACKEND_CERTIFICATE = try(var.cluster.backend_certificate, null) == null ? "" : var.cluster.backend_certificate
     WORKSPACE_CLIENT_CERTIFICATE  = try(var.cluster.client_certificate, false) ? local.platform_secrets["workspace-client-certificate"] : ""
+    WORKSPACE_ROADS               = try(var.cluster.roads, "direct")
     POD_LOGS                      = "false"
 
     FOUNDRY_ACCOUNT_ID          = var.playground == null ? "" : var.playground.account_id

@@ -96,7 +96,7 @@ variable "playground" {
 }
 
 variable "cluster" {
-  description = "The existing AKS cluster with KAITO; null when no team gets a GPU of its own. `gateway` is NAMESPACE/NAME of the Kubernetes Gateway, `ingress_url` how API Management reaches it, `gateway_controller` whose Gateway it is (istio, envoy-gateway, nginx), `backend_certificate` the name of the client certificate in API Management that it shows there (docs/gpus.md); `client_certificate`: the workers show it the certificate that the platform's vault has as workspace-client-certificate."
+  description = "The existing AKS cluster with KAITO; null when no team gets a GPU of its own. `gateway` is NAMESPACE/NAME of the Kubernetes Gateway, `ingress_url` how API Management reaches it, `gateway_controller` whose Gateway it is (istio, envoy-gateway, nginx), `backend_certificate` the name of the client certificate in API Management that it shows there (docs/gpus.md); `client_certificate`: the workers show it the certificate that the platform's vault has as workspace-client-certificate; `roads`: how they ask whether calls arrive, direct or gateway (through API Management)."
   type = object({
     id                  = string
     gateway             = string
@@ -104,6 +104,7 @@ variable "cluster" {
     gateway_controller  = optional(string, "")
     backend_certificate = optional(string)
     client_certificate  = optional(bool, false)
+    roads               = optional(string, "direct")
   })
   default = null
 }

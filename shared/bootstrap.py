@@ -168,10 +168,12 @@ class RealApp:
 
     @cached_property
     def roads(self) -> Roads | None:
-        from shared.adapters.roads import WorkspaceRoads
+        from shared.adapters.roads import RoadsByGateway, WorkspaceRoads
 
         if self.platform.cluster is None:
             return None
+        if self.settings.workspace_roads == "gateway":
+            return RoadsByGateway(self.platform.gateway_url, self.platform.cluster.url, self.gateway.keys)
         certificate = self.settings.workspace_client_certificate
         pem = None if certificate is None else SecretValue(_lines(certificate.get_secret_value()))
         return WorkspaceRoads(self.platform.cluster.url, pem)

@@ -16,6 +16,10 @@ FRAGMENT = "requested-model"
 CATALOG_TEAM = "catalogue"
 RESERVED = frozenset({CATALOG_TEAM, "platform", "all"})
 
+#: The API, backend, product and subscription by which roads are asked through API Management
+#: (infra/roads.json). No team's object is called so: theirs begin with `team-`.
+ROADS = "mergekey-roads"
+
 SHARED_PREFIX = "shared--"
 """The prefix of the catalogue's backends. Two of them serve the gateway itself and no model:"""
 SAFETY_BACKEND, CACHE_BACKEND = SHARED_PREFIX + "content-safety", SHARED_PREFIX + "semantic-cache"

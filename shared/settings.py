@@ -94,6 +94,7 @@ class Settings(BaseSettings):
         default=None, alias="WORKSPACE_BACKEND_CERTIFICATE", pattern=r"^[A-Za-z0-9-]{1,80}$"
     )
     workspace_client_certificate: SecretStr | None = Field(default=None, alias="WORKSPACE_CLIENT_CERTIFICATE")
+    workspace_roads: Literal["direct", "gateway"] = Field(default="direct", alias="WORKSPACE_ROADS")
     pod_logs: bool = Field(default=False, alias="POD_LOGS")
 
     foundry_account_id: str | None = Field(default=None, alias="FOUNDRY_ACCOUNT_ID")

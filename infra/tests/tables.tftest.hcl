@@ -116,7 +116,13 @@ run "everything_that_can_be_asked_for" {
       gateway            = "gateway-system/internal"
       ingress_url        = "https://models.internal.contoso.com"
       client_certificate = true
+      roads              = "gateway"
     }
+  }
+
+  assert {
+    condition     = local.app_settings["WORKSPACE_ROADS"] == "gateway" && jsondecode(azurerm_resource_group_template_deployment.roads[0].parameters_content).ingressUrl.value == "https://models.internal.contoso.com"
+    error_message = "API Management asks the roads where that is asked for"
   }
 
   assert {

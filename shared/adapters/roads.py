@@ -5,6 +5,9 @@ https://github.com/vllm-project/vllm/blob/v0.25.1/docs/serving/openai_compatible
 
 What is told apart is whether a server of the Gateway was reached at all, and what it answered. Nothing that
 goes wrong here is an error of the app: every end is an answer.
+
+Where the workers do not reach the Gateway, API Management can ask in their place, by an API of its own with
+this one operation (infra/roads.json).
 """
 
 from __future__ import annotations
@@ -13,13 +16,15 @@ import asyncio
 import json
 import os
 import ssl
+from collections.abc import Awaitable, Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from shared.adapters.answers import limited, origin
 from shared.calls import counted
-from shared.errors import Unavailable
+from shared.errors import MergekeyError, Unavailable
 from shared.gateway_api.road import NotReached, RoadAnswer, Served, Unserved
+from shared.names import ROADS
 from shared.secret import SecretValue
 
 if TYPE_CHECKING:
@@ -28,6 +33,8 @@ if TYPE_CHECKING:
 SYSTEM = "Workspaces"
 #: Seconds for a whole answer, bytes of it, and roads that are asked at the same time.
 TIMEOUT, MAX_ANSWER_BYTES, CONCURRENCY = 5.0, 64 * 1024, 8
+#: In which API Management takes the key, and what its API says of each answer (infra/roads.json).
+KEY_HEADER, SIGN = "api-key", "mergekey-road"
 #: Headers of each request. A packed body could be larger than it says.
 _HEADERS = {"User-Agent": "mergekey", "Accept": "application/json", "Accept-Encoding": "identity"}
 
@@ -56,7 +63,7 @@ class WorkspaceRoads:
             except _NoCertificate as error:
                 return NotReached(str(error))
 
-    async def _ask(self, url: str) -> RoadAnswer:
+    async def _ask(self, url: str, headers: Mapping[str, str] | None = None) -> RoadAnswer:
         """A connection of its own for each question: one that was kept could have been closed at its other
         end, which says nothing of the road.
         """
@@ -73,13 +80,18 @@ class WorkspaceRoads:
                         trace_configs=[_noting(connected)],
                         auto_decompress=False,
                     ) as session,
-                    session.get(url, headers=_HEADERS, allow_redirects=False) as response,
+                    session.get(
+                        url, headers={**_HEADERS, **(headers or {})}, allow_redirects=False
+                    ) as response,
                 ):
                     call.answered(response.status)
-                    return await _read(response)
+                    return await self._read(response)
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 is_tls = origin(url)[0] == "https"
                 return _without_answer(error, is_tls=is_tls, is_connected=bool(connected))
+
+    async def _read(self, response: aiohttp.ClientResponse) -> RoadAnswer:
+        return await _read(response)
 
     @cached_property
     def _context(self) -> ssl.SSLContext:
@@ -87,6 +99,44 @@ class WorkspaceRoads:
         if self._certificate is not None:
             _show(context, self._certificate)
         return context
+
+
+class RoadsByGateway(WorkspaceRoads):
+    """The same through API Management at `gateway_url`, with the key of a subscription that opens nothing but
+    this question. `keys` reads the two of a subscription; the first is kept in memory alone, and read anew
+    when it is refused. `ingress_url` is the address of the cluster's Gateway, as API Management reaches it.
+    """
+
+    def __init__(
+        self, gateway_url: str, ingress_url: str, keys: Callable[[str], Awaitable[tuple[SecretValue, ...]]]
+    ) -> None:
+        super().__init__(gateway_url)
+        self._own = f"{gateway_url.rstrip('/')}/{ROADS}"
+        self._cluster = ingress_url.rstrip("/")
+        self._keys = keys
+        self._key: SecretValue | None = None
+
+    async def ask(self, url: str) -> RoadAnswer:
+        """`shared.cluster_ports.Roads.ask`"""
+        if not url.startswith(f"{self._cluster}/"):
+            return NotReached("it is not at the address of the cluster's Gateway")
+        async with self._semaphore:
+            try:
+                key = self._key = self._key or (await self._keys(ROADS))[0]
+            except MergekeyError as error:
+                return NotReached(f"the key of the subscription {ROADS} cannot be read: {error.reason}")
+            return await self._ask(
+                f"{self._own}{url.removeprefix(self._cluster)}/models", {KEY_HEADER: key.reveal()}
+            )
+
+    async def _read(self, response: aiohttp.ClientResponse) -> RoadAnswer:
+        """Only answers of our API carry its header: others say nothing of a road."""
+        if response.status == 401:
+            self._key = None
+            return NotReached(f"API Management refuses the key of the subscription {ROADS}")
+        if response.headers.get(SIGN) == "asked":
+            return await super()._read(response)
+        return NotReached(f"API Management did not ask it: status {response.status} without {SIGN}")
 
 
 def _noting(connected: list[bool]) -> aiohttp.TraceConfig:

@@ -151,6 +151,13 @@ def test_a_gateway_has_a_name_with_dots_and_a_known_controller(monkeypatch: pyte
     assert problem.startswith("WORKSPACE_GATEWAY_CONTROLLER: ")
 
 
+def test_roads_are_asked_directly_unless_a_setting_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _loaded(monkeypatch, **CLUSTER).workspace_roads == "direct"
+    assert _loaded(monkeypatch, **CLUSTER, WORKSPACE_ROADS="gateway").workspace_roads == "gateway"
+    [problem] = _problems(monkeypatch, **CLUSTER, WORKSPACE_ROADS="both")
+    assert problem.startswith("WORKSPACE_ROADS: ")
+
+
 def test_a_certificate_is_one_of_a_clusters_backends_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     [lacks] = _problems(monkeypatch, WORKSPACE_BACKEND_CERTIFICATE="gpu-gateway")
     assert lacks.startswith("AKS_CLUSTER_ID: missing")

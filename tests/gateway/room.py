@@ -61,6 +61,7 @@ class Room:
             f"/subscriptions/{SUBSCRIPTION}/resourceGroups/ai/providers/Microsoft.ApiManagement/service/"
             f"{self.name}"
         )
+        self.credential = credential
         self.writer = ApiManagement(self.service, standins.addresses["resource-manager"], credential)
         self.platform = Platform(1, standins.addresses["gateway"], CLUSTER, standins.addresses["key-vault"])
         self.http = httpx.AsyncClient(
