@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from shared.adapters.roads import RoadsByGateway, WorkspaceRoads
 from shared.bootstrap import RealApp
 from shared.settings import Settings, SettingsError, load, shown
 
@@ -154,6 +155,8 @@ def test_a_gateway_has_a_name_with_dots_and_a_known_controller(monkeypatch: pyte
 def test_roads_are_asked_directly_unless_a_setting_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _loaded(monkeypatch, **CLUSTER).workspace_roads == "direct"
     assert _loaded(monkeypatch, **CLUSTER, WORKSPACE_ROADS="gateway").workspace_roads == "gateway"
+    for name, kind in (("direct", WorkspaceRoads), ("gateway", RoadsByGateway)):
+        assert type(RealApp(_loaded(monkeypatch, **CLUSTER, WORKSPACE_ROADS=name)).roads) is kind
     [problem] = _problems(monkeypatch, **CLUSTER, WORKSPACE_ROADS="both")
     assert problem.startswith("WORKSPACE_ROADS: ")
 

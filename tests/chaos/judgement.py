@@ -19,6 +19,7 @@ from tests.chaos import strangers
 from tests.chaos.deliveries import Delivery, deliveries
 from tests.chaos.people import People
 from tests.chaos.platform import Platform, fresh
+from tests.chaos.roads import silent, told_ready, unproven
 from tests.chaos.world import NOBODY, World, observe
 from tests.end_to_end.road import DeadLetter
 from tests.end_to_end.search import HOMES, issued, where
@@ -64,6 +65,7 @@ def examine(place: Platform) -> Verdict:
     findings += _speechless(letters)
     findings += _bugs(place)
     findings += _touched(place)
+    findings += _roads(place)
     findings += _not_dead(place)
     findings += _other_keys(place)
     findings += _lost_keys(place)
@@ -123,7 +125,10 @@ def _bugs(place: Platform) -> Iterator[str]:
     know.
     """
     place.note_calls()
-    yield from (f"{call.server} does not know {call.target}" for call in place.calls if call.status == 501)
+    unknown = (
+        each for each in place.calls if each.status == 501 and each.server != "ingress"
+    )  # it loads there
+    yield from (f"{call.server} does not know {call.target}" for call in unknown)
     failed = Counter(call.function for call in place.stack.invocations() if call.outcome != "ok")
     yield from (
         f"{function} failed {times} times with an exception that is not ours"
@@ -135,6 +140,17 @@ def _bugs(place: Platform) -> Iterator[str]:
         for line in sorted(set(_RAISED.findall(log)))
         if _ON_PURPOSE not in line
     )
+
+
+def _roads(place: Platform) -> Iterator[str]:
+    """Workspaces that were called ready without a call, and those that answer none now. A service that was
+    killed took its list of calls with it, and a real cluster runs no models.
+    """
+    if place.real is not None:
+        return
+    if not place.killed["services killed"]:
+        yield from unproven(told_ready(place), place.calls)
+    yield from silent(place)
 
 
 def _touched(place: Platform) -> Iterator[str]:
@@ -222,8 +238,11 @@ def nothing_judged(place: Platform, heard: list[Delivery]) -> Iterator[str]:
 
 
 def provisioned_afresh(place: Platform) -> World:
-    """The world that the branch makes where nothing has been and nothing goes wrong."""
-    with fresh(place.stack.folder / "fresh", place.real is not None) as other:
+    """The world that the branch makes where nothing has been and nothing goes wrong. Its models are those of
+    the first, because their address is a part of what is written.
+    """
+    models = {"WORKSPACE_INGRESS_URL": place.stack.addresses["ingress"]}
+    with fresh(place.stack.folder / "fresh", place.real is not None, models) as other:
         place.people.clone.git("push", "--quiet", other.stack.git_url, "main")
         other.settle()
         other.converge()

@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -238,10 +238,10 @@ class Platform:
 
 
 @contextmanager
-def fresh(folder: Path, real: bool = False) -> Iterator[Platform]:
+def fresh(folder: Path, real: bool = False, settings: Mapping[str, str] | None = None) -> Iterator[Platform]:
     """Stand-ins and host that know nothing yet, with a real cluster if wanted. Raises `build.Absent`."""
     with (
-        Stack(folder, ROOT, settings={"KEY_OVERLAP_HOURS": "1"}) as stack,
+        Stack(folder, ROOT, settings={"KEY_OVERLAP_HOURS": "1", **(settings or {})}) as stack,
         _identity_of(stack),
         ExitStack() as ends,
     ):

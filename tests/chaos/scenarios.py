@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
+from typing import Any
+
+from kubernetes.client import CustomObjectsApi
 
 from standins.faults import Fault, When
 from standins.stack import wait_until
 from tests.chaos.deaths import DEATHS, LOCKED, NOT_OURS, insist
 from tests.chaos.platform import MINUTE, Platform
+from tests.chaos.roads import call_models
 from tests.cluster.control_plane import API_SERVER, ETCD
 from tests.end_to_end.written import GPU
 
+GATEWAY_NAME = "gateway-system/internal"
 Scenario = Callable[[Platform], None]
 #: Which calls meet the weather. GitHub's other kinds are what this test itself asks for.
 SERVERS = {
@@ -181,6 +187,53 @@ def webhooks_go_astray(place: Platform) -> None:
     place.settle()
 
 
+def gateway_goes(place: Platform) -> None:
+    """The controller of the cluster's Gateway is away, then the Gateway is deleted and made again, while
+    workspaces are made and models called.
+    """
+    for trouble in (_controller_away, _gateway_deleted):
+        place.note_calls()
+        place.stack.control.use_latency("azure")
+        place.people.join(GPU)
+        place.people.join(GPU)
+        place.people.stir_and_push(2)
+        place.wait_for("PATCH httproute")
+        with trouble(place):
+            place.people.join(GPU)
+            place.people.stir_and_push(2)
+            for _ in range(4):
+                _call_models(place)
+                place.settle()
+                place.advance(3 * MINUTE)
+        place.advance(MINUTE)
+        place.settle()
+
+
+def _call_models(place: Platform) -> None:
+    answers = call_models(place)
+    place.killed["calls of models that failed"] += answers.total() - answers[200]
+
+
+@contextmanager
+def _controller_away(place: Platform) -> Iterator[None]:
+    place.stack.control.set_options("kubernetes", gateway_controller_away=True)
+    place.killed["controllers away"] += 1
+    yield
+    place.stack.control.set_options("kubernetes", gateway_controller_away=False)
+
+
+@contextmanager
+def _gateway_deleted(place: Platform) -> Iterator[None]:
+    gateways, (home, name) = CustomObjectsApi(place.road.cluster), GATEWAY_NAME.split("/")
+    kind = "gateway.networking.k8s.io", "v1", home, "gateways"
+    found: Any = gateways.get_namespaced_custom_object(*kind, name)
+    gateways.delete_namespaced_custom_object(*kind, name)
+    place.killed["gateways deleted"] += 1
+    yield
+    body = {"apiVersion": found["apiVersion"], "kind": found["kind"], "spec": found["spec"]}
+    gateways.create_namespaced_custom_object(*kind, {**body, "metadata": {"name": name}})
+
+
 def api_server_dies(place: Platform) -> None:
     """The real one, alone and with etcd."""
     for parts in ((API_SERVER,), (API_SERVER, ETCD), (API_SERVER,)):
@@ -225,6 +278,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "overtaken": a_slow_host_is_overtaken,
     "weather": random_weather,
     "webhooks": webhooks_go_astray,
+    "gateway": gateway_goes,
     "api-server": api_server_dies,
     "etcd": etcd_dies,
 }

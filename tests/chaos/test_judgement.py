@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import pytest
 from azure.mgmt.apimanagement.models import (
     ProductContract,
     ProductUpdateParameters,
@@ -21,6 +22,7 @@ from standins.world import Call
 from tests.chaos.deliveries import Delivery
 from tests.chaos.judgement import judge, nothing_judged, vanished
 from tests.chaos.platform import Platform, platform
+from tests.chaos.roads import Told, unproven
 from tests.chaos.strangers import NAME, owner
 from tests.chaos.world import AT
 
@@ -202,3 +204,27 @@ def test_an_empty_judgement_fails_and_each_fault_made_by_hand_is_found(
         if not any(found.startswith(finding) for found in verdict.findings)
     ]
     assert missed == [], verdict.findings
+
+
+def _asked(at: float, status: int, server: str = "ingress", kind: str = "call GET") -> Call:
+    return Call(server, kind, "/team-alpha/phi-4/v1/models", status, at, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("calls", "is_found"),
+    [
+        ([_asked(95, 404), _asked(99.5, 200)], False),
+        ([_asked(50, 200), _asked(150, 503)], False),
+        ([_asked(99, 200), _asked(99.9, 503)], False),
+        ([], True),
+        ([_asked(101.5, 200)], True),
+        ([_asked(50, 200), _asked(90, 503)], True),
+        ([_asked(99, 200, kind="call POST")], True),
+        ([_asked(99, 200, server="models")], True),
+    ],
+)
+def test_a_workspace_is_called_ready_when_the_last_call_was_answered(
+    calls: list[Call], is_found: bool
+) -> None:
+    told = [Told("team-alpha/phi-4", 100)]
+    assert len(list(unproven(told, calls))) == is_found

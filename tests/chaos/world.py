@@ -13,6 +13,7 @@ from azure.identity import ManagedIdentityCredential
 from azure.mgmt.authorization import AuthorizationManagementClient
 from kubernetes import client as kubernetes
 
+from shared.gateway_api.road import ANNOTATION as ROAD
 from standins.stack import APIM_ID, VAULT_ID
 from standins.world import SUBSCRIPTION
 from tests.end_to_end.road import Road
@@ -136,6 +137,8 @@ def _cluster(road: Road) -> Found:
 def _in_cluster(kind: str, item: dict[str, Any]) -> tuple[str, str, Any]:
     metadata = item["metadata"]
     notes = {name: text for name, text in (metadata.get("annotations") or {}).items() if name != _ANNOTATION}
+    if ROAD in notes:  # what it does, not since when
+        notes[ROAD] = notes[ROAD].partition(" ")[0]
     says = {part: item[part] for part in ("spec", "resource", "inference") if part in item}
     conditions = {(row["type"], row["status"]) for row in (item.get("status") or {}).get("conditions") or ()}
     going = "deletionTimestamp" in metadata
