@@ -40,6 +40,7 @@ from shared.policies.policy_xml import (
     when,
     with_digest,
 )
+from shared.policies.responses_policy import read_responses, refuse_stored
 
 #: A model's three retries and its fallback.
 MAX_RETRIES = 4
@@ -80,6 +81,7 @@ def api_policy(catalog: Catalog) -> str:
     inbound[:0] = list(_before_the_products(catalog))
     refuse(when(inbound, "variable is not set", name="granted-model"), 403, "This key belongs to no team.")
     _read_body(inbound)
+    read_responses(inbound)
     _strip(inbound)
     choose = SubElement(inbound, "choose")
     for model in catalog.models:
@@ -104,6 +106,7 @@ def _before_the_products(catalog: Catalog) -> Element:
     _let_browsers_in(first, catalog.origins)
     if catalog.tokens is not None:
         _require_token(first, catalog.tokens)
+    refuse_stored(first)
     return first
 
 

@@ -8,6 +8,7 @@ it stands in variables before.
 from __future__ import annotations
 
 from shared.policies.body_expressions import BODY, REFUSAL, SCAN
+from shared.policies.responses_expressions import RESPONSES
 
 EXPRESSIONS = {
     "scanned body": SCAN,
@@ -36,8 +37,16 @@ EXPRESSIONS = {
     "bearer": '@("Bearer " + (string)context.Variables["platform-token"])',
     "request body": "@(Encoding.UTF8.GetString(context.Request.Body.As<byte[]>(preserveContent: true)))",
     "body": BODY,
-    "path": '@(context.Request.Url.Path.EndsWith("/embeddings", StringComparison.OrdinalIgnoreCase)'
+    "path": '@(context.Operation.Id.EndsWith("responses", StringComparison.Ordinal) ? "/responses"'
+    ' : context.Request.Url.Path.EndsWith("/embeddings", StringComparison.OrdinalIgnoreCase)'
     ' ? "/embeddings" : "/chat/completions")',
+    # The Responses API. No operation that creates none has such an id.
+    "a call of responses": '@(context.Operation.Id.EndsWith("responses", StringComparison.Ordinal))',
+    "a stored response": '@(context.Request.Method != "POST"'
+    ' && context.Request.Url.Path.IndexOf("/responses/", StringComparison.OrdinalIgnoreCase) >= 0)',
+    "a call without storage": RESPONSES,
+    "refused response": '@(((string)context.Variables["responses-body"])[0] == \'!\')',
+    "why the response is refused": '@(((string)context.Variables["responses-body"]).Substring(1))',
     # Attempts are counted from 1. The last one is the fallback's, where there is one.
     "no attempt": "@(0)",
     "attempts": '@(int.Parse((string)context.Variables["retries"])'

@@ -18,6 +18,7 @@ from standins.gateway.body_scan import BODY, SCAN, body, header, scanned_body
 from standins.gateway.context import Context
 from standins.gateway.exchange import NotKnown
 from standins.gateway.refusals import REFUSAL, shown_refusal
+from standins.gateway.responses_call import RESPONSES, responses_call
 
 Value = Callable[[Context], Any]
 
@@ -45,7 +46,18 @@ def _has_a_key_twice(context: Context, value: str) -> bool:
     return _found(context, 5)[3] == "1" and context.variables["requested-model"] in value.split(" ")
 
 
+def _creates_response(context: Context) -> bool:
+    assert context.operation is not None, "in C# a null reference"
+    return bool(context.operation["name"].endswith("responses"))
+
+
+def _is_stored_response(context: Context) -> bool:
+    return context.request.method != "POST" and "/responses/" in context.request.path.lower()
+
+
 def _path(context: Context) -> str:
+    if _creates_response(context):
+        return "/responses"
     return "/embeddings" if context.request.path.lower().endswith("/embeddings") else "/chat/completions"
 
 
@@ -189,9 +201,32 @@ EXPRESSIONS: Mapping[str, tuple[str, Callable[..., Any]]] = {
     ),
     "body": (BODY, body),
     "path": (
-        '@(context.Request.Url.Path.EndsWith("/embeddings", StringComparison.OrdinalIgnoreCase)'
-        ' ? "/embeddings" : "/chat/completions")',
+        (
+            '@(context.Operation.Id.EndsWith("responses", StringComparison.Ordinal) ? "/responses"'
+            ' : context.Request.Url.Path.EndsWith("/embeddings", StringComparison.OrdinalIgnoreCase)'
+            ' ? "/embeddings" : "/chat/completions")'
+        ),
         _path,
+    ),
+    "a call of responses": (
+        '@(context.Operation.Id.EndsWith("responses", StringComparison.Ordinal))',
+        _creates_response,
+    ),
+    "a stored response": (
+        (
+            '@(context.Request.Method != "POST"'
+            ' && context.Request.Url.Path.IndexOf("/responses/", StringComparison.OrdinalIgnoreCase) >= 0)'
+        ),
+        _is_stored_response,
+    ),
+    "a call without storage": (RESPONSES, responses_call),
+    "refused response": (
+        "@(((string)context.Variables[\"responses-body\"])[0] == '!')",
+        lambda context: context.variables["responses-body"][0] == "!",
+    ),
+    "why the response is refused": (
+        '@(((string)context.Variables["responses-body"]).Substring(1))',
+        lambda context: context.variables["responses-body"][1:],
     ),
     "no attempt": ("@(0)", lambda _: 0),
     "attempts": (

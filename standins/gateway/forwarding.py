@@ -27,6 +27,8 @@ _OF_THE_CONNECTION = (
 )
 #: What a token of a stream is: about so many characters.
 _CHARACTERS = 4
+#: The events of the Responses API that carry the whole response.
+_LAST_EVENTS = ("response.completed", "response.incomplete", "response.failed")
 
 
 def forward_request(node: Node) -> Step:
@@ -102,9 +104,15 @@ def _count(context: Context, body: bytes) -> None:
 
 
 def usage_of(answer: Any) -> Usage | None:
-    """What an answer or a chunk of one says of itself; embeddings have no completion tokens."""
+    """What an answer says of itself; embeddings have no completion tokens, responses have names of their own,
+    and images may say nothing.
+    """
     found = answer.get("usage") if isinstance(answer, dict) else None
-    return Usage(int(found["prompt_tokens"]), int(found.get("completion_tokens", 0))) if found else None
+    if not isinstance(found, dict):
+        return None
+    prompt = found.get("prompt_tokens", found.get("input_tokens"))
+    written = found.get("completion_tokens", found.get("output_tokens")) or 0
+    return None if prompt is None else Usage(int(prompt), int(written))
 
 
 async def _stream(context: Context, answer: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
@@ -120,14 +128,16 @@ async def _stream(context: Context, answer: aiohttp.ClientResponse) -> AsyncGene
 
 
 class _Seen:
-    """Reads along in a stream of events. What the last chunk says of its usage is not used: the service
-    estimates both sides of a stream. https://learn.microsoft.com/azure/api-management/llm-token-limit-policy
+    """Reads along in a stream of events. What the last chunk of a chat says of its usage is not used: the
+    service estimates both sides of a stream. https://learn.microsoft.com/azure/api-management/llm-token-limit-policy
+    A stream of the Responses API ends with the whole response, usage included, and that is used: unproven.
     """
 
     def __init__(self, context: Context) -> None:
         self._asked = context.request.body
         self._rest = b""
         self._written = 0
+        self._said: Usage | None = None
 
     def add(self, chunk: bytes) -> None:
         *lines, self._rest = (self._rest + chunk).split(b"\n")
@@ -136,12 +146,21 @@ class _Seen:
                 self._event(json.loads(line[6:]))
 
     def _event(self, event: Mapping[str, Any]) -> None:
+        if event.get("type") in _LAST_EVENTS:
+            self._said = usage_of(event.get("response"))
+        if event.get("type") == "response.output_text.delta":
+            self._written += len(event["delta"])
         self._written += sum(
             len((choice.get("delta") or {}).get("content") or "") for choice in event.get("choices") or ()
         )
 
     def usage(self) -> Usage:
-        """By the length of the texts."""
-        messages = json.loads(self._asked).get("messages") or ()
+        """What the last event says, else by the length of the texts."""
+        if self._said is not None:
+            return self._said
+        asked = json.loads(self._asked)
+        messages = asked.get("messages") or asked.get("input") or ()
+        if isinstance(messages, str):
+            messages = [{"content": messages}]
         prompt = sum(len(str(message.get("content") or "")) for message in messages)
         return Usage(-(-prompt // _CHARACTERS), -(-self._written // _CHARACTERS))

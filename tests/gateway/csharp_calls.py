@@ -14,6 +14,7 @@ from standins.gateway import expressions
 from standins.gateway.context import Context
 from standins.gateway.exchange import Failure, Request, Response
 from tests.gateway.csharp_programs import LITERALS, Call
+from tests.gateway.responses_bodies import responses_calls
 from tests.gateway.test_bodies import REFUSED
 
 #: Media in the call, and by an address, in objects, lists and under keys with escapes.
@@ -76,6 +77,7 @@ def _calls() -> Iterator[Call]:
         yield Call("names media elsewhere", variables={"scanned-body": scanned})
         named = {"served-model": "s", "request-body": '{"model":"a"}'}
         yield Call("body", variables={"scanned-body": scanned, **named})
+    yield from responses_calls()
     yield from _routing()
     yield from _kaito()
     yield from _refusals()
@@ -183,9 +185,10 @@ CALLS = list(_calls())
 def answered_here(call: Call) -> Any:
     """What the stand-in answers; the exception that C# would have, too."""
     headers = CIMultiDict((name, value) for name, values in call.headers.items() for value in values)
-    request = Request("POST", call.path, headers, MultiDict(), call.body or b"", dict(call.parameters))
+    request = Request(call.method, call.path, headers, MultiDict(), call.body or b"", dict(call.parameters))
     gateway: Any = None
-    context = Context(gateway, request, {}, {}, {"name": call.subscription}, variables=dict(call.variables))
+    operation, subscription = {"name": call.operation}, {"name": call.subscription}
+    context = Context(gateway, request, {}, operation, subscription, variables=dict(call.variables))
     if call.status is not None:
         answered = CIMultiDict((name, value) for name, values in call.answered.items() for value in values)
         context.response = Response(call.status, answered, call.answer)

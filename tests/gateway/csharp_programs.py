@@ -52,6 +52,8 @@ class Call:
     message: str | None = None
     reason: str = ""
     subscription: str = "team-alpha"
+    operation: str = "v1-chat-completions"
+    method: str = "POST"
 
     @property
     def line(self) -> str:

@@ -17,10 +17,10 @@ from shared.policies.expressions import EXPRESSIONS
 _ALLOWED = json.loads(Path(__file__).with_name("expression_types.json").read_text())["types"]
 TYPES = {name.rpartition(".")[2] for name in _ALLOWED} | {"string", "int", "char", "byte", "bool"}
 KEYWORDS = {"var", "new", "for", "while", "if", "else", "return", "continue", "null", "true", "false"}
-CONTEXT = {"LastError", "Request", "Response", "Subscription", "Variables"}
+CONTEXT = {"LastError", "Operation", "Request", "Response", "Subscription", "Variables"}
 _TEXTS = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])+'")
 _NAME = re.compile(r"(?<![\w.])([A-Za-z_]\w*)(?:\s*\.\s*(\w+))?")
-_DECLARED = re.compile(r"(?:\bvar|\bint|\bstring|,)\s+(\w+)\s*=[^=]")
+_DECLARED = re.compile(r"(?:\bvar|\bint|\bbool|\bstring|,)\s+(\w+)\s*=[^=]")
 
 
 def strangers(text: str) -> set[str]:

@@ -390,8 +390,8 @@ def test_what_a_product_did_not_decide_is_refused_before_any_backend_is_named() 
     inbound = ElementTree.fromstring(api_policy(GOVERNED)).find("inbound")
     assert inbound is not None
     tags = [each.tag for each in inbound]
-    assert tags[:4] == ["cors", "validate-azure-ad-token", "base", "set-variable"]
-    undecided = inbound[tags.index("choose")]
+    assert tags[:5] == ["cors", "validate-azure-ad-token", "choose", "base", "set-variable"]
+    undecided = inbound[tags.index("choose", tags.index("base"))]
     assert undecided[0].get("condition") == '@(!context.Variables.ContainsKey("granted-model"))'
     assert [each.get("code") for each in undecided.iter("set-status")] == ["403"]
 

@@ -70,6 +70,7 @@ _TEAMS_ANEW = {"resource-manager: PUT product policy": 10, "resource-manager: PA
 _CATALOGUE_ANEW = {
     "resource-manager: PUT policy fragment": 1,
     "resource-manager: PUT backend": 3,
+    "resource-manager: PUT api": 1,
     "resource-manager: PUT api policy": 1,
     "resource-manager: PATCH api": 1,
 }
@@ -79,9 +80,23 @@ _ONE_MORE_ANEW = {
     "resource-manager: PUT product policy": 1,
     "resource-manager: PATCH product": 1,
 }
-#: Rows that are others after the first day, by table.
+#: Operations that this release adds to the API, which is imported anew for them.
+_OPERATIONS = (
+    "responses",
+    "response-get",
+    "response-delete",
+    "v1-responses",
+    "v1-response-get",
+    "v1-response-delete",
+)
+_OF_THE_API = (
+    "resource-manager/apis/{api}/operations//subscriptions/00000000-0000-4000-8000-000000000001"
+    "/resourcegroups/ai/providers/microsoft.apimanagement/service/contoso-ai/apis/ai/operations"
+)
+#: Rows that are others after the first day, by table: the API and its four operations that were there.
 CHANGED = {
-    "apis": 1,
+    **{f"{_OF_THE_API}/{name}: new": 1 for name in _OPERATIONS},
+    "apis": 5,
     "backends": 3,
     "policies": 12,
     "policyFragments": 1,

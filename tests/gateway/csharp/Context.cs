@@ -15,9 +15,15 @@ public interface IUrl
     string Path { get; }
 }
 
+public interface IOperation
+{
+    string Id { get; }
+}
+
 public interface IRequest
 {
     IMessageBody Body { get; }
+    string Method { get; }
     IReadOnlyDictionary<string, string[]> Headers { get; }
     IReadOnlyDictionary<string, string> MatchedParameters { get; }
     IUrl Url { get; }
@@ -44,6 +50,7 @@ public interface ILastError
 public interface IContext
 {
     ILastError LastError { get; }
+    IOperation Operation { get; }
     IRequest Request { get; }
     IResponse Response { get; }
     ISubscription Subscription { get; }
@@ -101,6 +108,8 @@ public class Call : IContext, IRequest, IUrl, ISubscription
     public string Id { get; set; }
     public IResponse Response { get; set; }
     public ILastError LastError { get; set; }
+    public string Method { get; set; }
+    public IOperation Operation { get; set; }
     public IReadOnlyDictionary<string, object> Variables { get; set; }
 
     public IRequest Request { get { return this; } }
@@ -113,6 +122,11 @@ public class Answer : IResponse
     public IMessageBody Body { get; set; }
     public IReadOnlyDictionary<string, string[]> Headers { get; set; }
     public int StatusCode { get; set; }
+}
+
+public class Operation : IOperation
+{
+    public string Id { get; set; }
 }
 
 public class Error : ILastError

@@ -60,6 +60,8 @@ public static class Program
             MatchedParameters = ((JObject)asked["parameters"]).Properties()
                 .ToDictionary(each => each.Name, each => (string)each.Value),
             Path = (string)asked["path"],
+            Method = (string)asked["method"],
+            Operation = new Operation { Id = (string)asked["operation"] },
             Id = (string)asked["subscription"],
             Response = status == null ? null : new Answer
             {
