@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from shared import names
 from shared.catalog.catalog_schema import USUAL_CLASSES, CatalogSchema, DedicatedSchema, ModelSchema
 from shared.catalog.cross_checks import cross_field_checks, workspace_faults
-from shared.catalog.terms import PRESET_NAME, WRITTEN_NAME, Classification, Provider
+from shared.catalog.terms import PRESET_NAME, WRITTEN_NAME, Ability, Classification, Provider
+from shared.catalog.verbs import SCREENED, usual_abilities
 from shared.catalog.workspace_checks import Setup
 from shared.documents.problem import Problem, capped
 from shared.documents.strict_yaml import read_bytes
@@ -104,8 +105,8 @@ class CatalogModel:
     bound; `tool_parser`: how they read calls of tools, None for what the
     preset does; `benchmark`: whether KAITO measures it when they start; `named`: what its workspaces call the
     model, None where that is the preset's own name, and `name_is_written` whether their configuration tells
-    them. `cached`, `screened`: whether answers are kept
-    by meaning, and prompts pass the content safety service.
+    them. `cached`, `screened`: whether answers are kept by meaning, and prompts pass the content safety
+    service. `serves`: what it does; `aliases`: the other names by which callers may ask for it, sorted.
     """
 
     name: str
@@ -134,6 +135,8 @@ class CatalogModel:
     retirement: Retirement | None = None
     cached: bool = False
     screened: bool = False
+    serves: frozenset[Ability] = frozenset({"chat", "tools", "responses", "embeddings", "completions"})
+    aliases: tuple[str, ...] = ()
 
     @property
     def slug(self) -> str:
@@ -245,6 +248,10 @@ class Catalog:
         """The model of that name, None when it is not on offer."""
         return next((model for model in self.models if model.name == name), None)
 
+    def named_by(self, alias: str) -> CatalogModel | None:
+        """The model with that alias."""
+        return next((model for model in self.models if alias in model.aliases), None)
+
 
 @dataclass(frozen=True, slots=True)
 class ParsedCatalog:
@@ -273,11 +280,10 @@ def read_catalog(path: str, content: bytes) -> ParsedCatalog:
 
 
 def _catalog(written: CatalogSchema) -> Catalog:
-    release = written.kaito or DEFAULT_RELEASE
     safety, cache, tokens = written.content_safety, written.semantic_cache, written.entra_tokens
     return Catalog(
         models=tuple(
-            sorted((_model(each, release) for each in written.models), key=lambda model: model.name)
+            sorted((_model(each, written.kaito) for each in written.models), key=lambda model: model.name)
         ),
         currency=written.currency,
         over_commitment=Decimal(1) if written.over_commitment is None else written.over_commitment,
@@ -291,7 +297,8 @@ def _catalog(written: CatalogSchema) -> Catalog:
     )
 
 
-def _model(written: ModelSchema, release: Release) -> CatalogModel:
+def _model(written: ModelSchema, named_release: Release | None) -> CatalogModel:
+    release = named_release or DEFAULT_RELEASE
     named = _named(written, release) if written.provider == "kaito" else None
     breaker, price, asked = written.circuit_breaker, written.price, written.dedicated
     return CatalogModel(
@@ -321,7 +328,16 @@ def _model(written: ModelSchema, release: Release) -> CatalogModel:
         retirement=_retirement(written),
         cached=written.cached,
         screened=written.screened,
+        serves=_serves(written, named_release),
+        aliases=tuple(sorted(written.aliases)),
     )
+
+
+def _serves(written: ModelSchema, release: Release | None) -> frozenset[Ability]:
+    """A screened model serves only what is screened."""
+    usual = usual_abilities(written.provider, written.preset, release, written.tool_parser)
+    serves = usual if written.serves is None else frozenset(written.serves)
+    return serves & SCREENED if written.screened else serves
 
 
 def _shared(written: ModelSchema) -> SharedWorkspace | None:

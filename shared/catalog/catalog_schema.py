@@ -25,7 +25,7 @@ from shared.catalog.catalog_fields import (
     ServiceUrl,
     Share,
 )
-from shared.catalog.terms import Classification, Provider
+from shared.catalog.terms import Ability, Classification, Provider
 from shared.documents.field_types import (
     Day,
     GroupId,
@@ -178,6 +178,15 @@ class ModelSchema(Schema):
         default=False, description="whether answers are kept for prompts of the same meaning"
     )
     screened: bool = Field(default=False, description="whether prompts pass the content safety service")
+    serves: list[Ability] | None = Field(
+        default=None,
+        min_length=1,
+        description="what it does: chat, tools, responses, embeddings, completions, images; default: by "
+        "provider and preset",
+    )
+    aliases: list[ModelName] = Field(
+        default_factory=list, description="other names by which callers may ask for it"
+    )
 
 
 class ContentSafetySchema(Schema):

@@ -29,10 +29,12 @@ def cross_field_checks(document: Document) -> Iterator[Problem]:
     for entry in written:
         by_name.setdefault(entry.model.name, entry)
     seen: dict[str, str] = {}
+    aliases: dict[str, str] = {}
     release = _release(document)
     for entry in written:
         for where, reason, message in (
             *_clashes(entry, seen),
+            *_alias_problems(entry, by_name, aliases),
             *entry_problems(entry),
             *_references(entry, by_name),
             *_needs(entry, document),
@@ -69,6 +71,19 @@ def _clashes(entry: Entry, seen: dict[str, str]) -> Iterator[EntryProblem]:
     seen.setdefault(slug, name)
 
 
+def _alias_problems(entry: Entry, entries: Entries, seen: dict[str, str]) -> Iterator[EntryProblem]:
+    """A name leads to one model. `seen`: the aliases before, each with its model; this entry's are added."""
+    for index, alias in enumerate(entry.model.aliases):
+        other = alias if alias in entries else seen.get(alias)
+        if alias in entries:
+            what = f"{quote(alias)} is the name of a model, so it cannot be an alias. Choose another."
+            yield ("aliases", index), "DuplicateAlias", what
+        elif other is not None:
+            what = f"{quote(alias)} stands here for {quote(other)} already. Remove one of the two."
+            yield ("aliases", index), "DuplicateAlias", what
+        seen.setdefault(alias, entry.model.name)
+
+
 def _references(entry: Entry, entries: Entries) -> Iterator[EntryProblem]:
     yield from _fallback_problems(entry, entries)
     yield from _successor_problems(entry, entries)
@@ -90,6 +105,13 @@ def _fallback_problems(entry: Entry, entries: Entries) -> Iterator[EntryProblem]
     elif not other.served:
         advice = "Nothing serves it to several teams; name a model with 'endpoint', 'pool' or 'shared'."
         yield ("fallback",), "BadFallback", f"{quote(fallback)} cannot stand in for another model. {advice}"
+    elif unserved := _unserved(entry, other):
+        advice = f"It does not serve {listed(unserved)}, as this model does. Change 'serves' of one."
+        yield (
+            ("fallback",),
+            "BadFallback",
+            f"{quote(fallback)} cannot stand in for {quote(entry.model.name)}. {advice}",
+        )
     elif missing := sorted(entry.classes - other.classes):
         advice = (
             f"It may not be sent {' or '.join(missing)} data, as this model may. Change 'dataClasses' of "
@@ -100,6 +122,13 @@ def _fallback_problems(entry: Entry, entries: Entries) -> Iterator[EntryProblem]
             "BadFallback",
             f"{quote(fallback)} cannot stand in for {quote(entry.model.name)}. {advice}",
         )
+
+
+def _unserved(entry: Entry, other: Entry) -> list[str]:
+    """What the entry serves and the other does not, where both say it."""
+    if entry.model.serves is None or other.model.serves is None:
+        return []
+    return sorted(set(entry.model.serves) - set(other.model.serves))
 
 
 def _circle(start: str, entries: Entries) -> list[str]:

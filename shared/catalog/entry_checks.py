@@ -10,6 +10,7 @@ from shared import names
 from shared.catalog.catalog_schema import USUAL_CLASSES, MemberSchema, ModelSchema
 from shared.catalog.endpoints import host_of, host_problem
 from shared.catalog.terms import Classification
+from shared.catalog.verbs import SCREENED
 from shared.documents.document import KeyPath
 from shared.documents.field_types import parse_leniently
 from shared.documents.problem import listed, quote
@@ -70,6 +71,24 @@ def entry_problems(entry: Entry) -> Iterator[EntryProblem]:
     yield from _limit_problems(entry)
     yield from _class_problems(entry)
     yield from _retirement_problems(entry)
+    yield from _ability_problems(entry)
+
+
+def _ability_problems(entry: Entry) -> Iterator[EntryProblem]:
+    written = entry.model.serves or []
+    if len(set(written)) < len(written):
+        twice = listed(sorted({each for each in written if written.count(each) > 1}))
+        yield ("serves",), "DuplicateAbility", f"What it serves stands here twice: {twice}. Remove one."
+    if "tools" in written and not {"chat", "responses"} & set(written):
+        advice = "Tools are called in chat and responses. Add one of these, or remove 'tools'."
+        yield ("serves",), "NotAllowed", advice
+    open_to_all = sorted(set(written) - SCREENED)
+    if entry.model.screened and open_to_all:
+        advice = (
+            "The content safety service reads chat and completions only, so a screened model cannot serve "
+            f"{listed(open_to_all)}. Remove that, or 'screened'."
+        )
+        yield ("serves",), "NotAllowed", advice
 
 
 def _name_problems(entry: Entry) -> Iterator[EntryProblem]:

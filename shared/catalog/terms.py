@@ -6,6 +6,8 @@ from typing import Literal
 
 Classification = Literal["public", "internal", "confidential", "restricted"]
 Provider = Literal["foundry", "kaito", "openai"]
+#: What a model does: the verbs that it answers (`shared.catalog.verbs`), and whether it calls tools.
+Ability = Literal["chat", "tools", "responses", "embeddings", "completions", "images"]
 
 #: Instead of a name: what a KAITO workspace calls its model. `written`: the name of the catalogue, which its
 #: configuration tells the server. `preset`: what the release serves by itself.

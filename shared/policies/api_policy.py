@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from xml.etree.ElementTree import Element, SubElement
 
 from shared.catalog.catalog import Catalog, CatalogModel, EntraTokens
+from shared.catalog.verbs import VERBS
 from shared.names import shared_backend
 from shared.policies.kaito_policy import (
     has_kaito,
@@ -73,6 +74,13 @@ BACKEND_HEADERS = ("Server", "X-Powered-By", "Set-Cookie", "openai-organization"
 #: What an answer of `on-error` takes over from the answer that it replaces.
 ERROR_HEADERS = ("Retry-After", "WWW-Authenticate", *REMAINING)
 
+#: What a call of any other path is told.
+_SERVED = (
+    "Nothing is served here. With POST: "
+    + ", ".join(verb.path for verb in VERBS)
+    + "; with GET: models. Below /openai/v1, or below /openai/deployments/ and the name of a model."
+)
+
 
 def api_policy(catalog: Catalog) -> str:
     """Where each model of the catalogue is served."""
@@ -82,6 +90,8 @@ def api_policy(catalog: Catalog) -> str:
     refuse(when(inbound, "variable is not set", name="granted-model"), 403, "This key belongs to no team.")
     _read_body(inbound)
     read_responses(inbound)
+    # Products of earlier versions do not set it.
+    set_variable(when(inbound, "variable is not set", name="verb"), "verb", expression("verb"))
     _strip(inbound)
     choose = SubElement(inbound, "choose")
     for model in catalog.models:
@@ -107,6 +117,7 @@ def _before_the_products(catalog: Catalog) -> Element:
     if catalog.tokens is not None:
         _require_token(first, catalog.tokens)
     refuse_stored(first)
+    refuse(when(first, "not served"), 404, _SERVED, "not_found")
     return first
 
 
@@ -121,7 +132,8 @@ def _let_browsers_in(inbound: Element, origins: Iterable[str]) -> None:
     for origin in origins:
         SubElement(allowed, "origin").text = literal(origin)
     methods = SubElement(cors, "allowed-methods", {"preflight-result-max-age": "300"})
-    SubElement(methods, "method").text = "POST"
+    for method in ("GET", "POST", "DELETE"):
+        SubElement(methods, "method").text = method
     SubElement(SubElement(cors, "allowed-headers"), "header").text = "*"
     exposed = SubElement(cors, "expose-headers")
     for name in ("Retry-After", *REMAINING):
@@ -159,6 +171,7 @@ def _strip(inbound: Element) -> None:
 def _route(branch: Element, model: CatalogModel, catalog: Catalog) -> None:
     """The backend of the first attempt: the team's own workspace, or the shared one."""
     _open(branch, model)
+    _refuse_other_verbs(branch, model)
     set_variable(branch, "retries", str(model.retries))
     if has_kaito(catalog):
         set_provider(branch, model, repeats=model.retries == 0)
@@ -173,6 +186,19 @@ def _route(branch: Element, model: CatalogModel, catalog: Catalog) -> None:
         _address(shared, model)
     else:
         refuse(shared, 404, "This model is served to no team that has no workspace of its own.")
+
+
+def _refuse_other_verbs(branch: Element, model: CatalogModel) -> None:
+    """Say what the model serves. It stands here and not in the products, so that a change of the catalogue
+    holds for all teams at once.
+    """
+    served = [verb for verb in VERBS if verb.ability in model.serves]
+    paths = ", ".join(verb.path for verb in served)
+    other = when(branch, "another verb", value=" ".join(verb.ability for verb in served))
+    refuse(other, 400, f"{literal(model.name)} does not serve this. It serves: {paths}.")
+    if "tools" not in model.serves and {"chat", "responses"} & model.serves:
+        tools = when(branch, "a call with tools")
+        refuse(tools, 400, f"{literal(model.name)} calls no tools. Send the call without them.")
 
 
 def _open(branch: Element, model: CatalogModel) -> None:

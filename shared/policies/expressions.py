@@ -37,9 +37,53 @@ EXPRESSIONS = {
     "bearer": '@("Bearer " + (string)context.Variables["platform-token"])',
     "request body": "@(Encoding.UTF8.GetString(context.Request.Body.As<byte[]>(preserveContent: true)))",
     "body": BODY,
-    "path": '@(context.Operation.Id.EndsWith("responses", StringComparison.Ordinal) ? "/responses"'
-    ' : context.Request.Url.Path.EndsWith("/embeddings", StringComparison.OrdinalIgnoreCase)'
-    ' ? "/embeddings" : "/chat/completions")',
+    # What a call asks for, by the operation that the unified API has for it.
+    "verb": """@{
+    var id = context.Operation.Id;
+    return id.EndsWith("chat-completions", StringComparison.Ordinal) ? "chat"
+        : id.EndsWith("completions", StringComparison.Ordinal) ? "completions"
+        : id.EndsWith("embeddings", StringComparison.Ordinal) ? "embeddings"
+        : id.EndsWith("responses", StringComparison.Ordinal) ? "responses"
+        : id.EndsWith("images-generations", StringComparison.Ordinal) ? "images" : "none";
+}""",
+    "another verb": '@(!"%value%".Split(\' \').Contains((string)context.Variables["verb"]))',
+    # For models without tools; the body is one JSON object, which the scan has seen.
+    "a call with tools": """@{
+    var call = JObject.Parse(Encoding.UTF8.GetString(context.Request.Body.As<byte[]>(preserveContent: true)));
+    var tools = call["tools"];
+    var functions = call["functions"];
+    return tools != null && tools.HasValues || functions != null && functions.HasValues;
+}""",
+    # By the path: which of `/models/*` and `/*` wins is not documented.
+    "asks for models": """@{
+    var path = context.Request.Url.Path.TrimEnd('/');
+    return context.Request.Method == "GET" && (path.EndsWith("/models", StringComparison.OrdinalIgnoreCase)
+        || path.IndexOf("/models/", StringComparison.OrdinalIgnoreCase) >= 0);
+}""",
+    "asked model": """@{
+    var path = context.Request.Url.Path.TrimEnd('/');
+    var at = path.IndexOf("/models/", StringComparison.OrdinalIgnoreCase);
+    return at < 0 ? "" : Uri.UnescapeDataString(path.Substring(at + 8));
+}""",
+    "no model is named": '@((string)context.Variables["asked-model"] == "")',
+    "one of": '@("%value%".Split(\' \').Contains((string)context.Variables["%name%"]))',
+    "one model": r'''@("{\"id\": \"" + (string)context.Variables["asked-model"]
+    + "\", \"object\": \"model\", \"created\": 0, \"owned_by\": \"mergekey\"}")''',
+    "not served": """@{
+    var path = context.Request.Url.Path.TrimEnd('/');
+    var isList = context.Request.Method == "GET"
+        && (path.EndsWith("/models", StringComparison.OrdinalIgnoreCase)
+            || path.IndexOf("/models/", StringComparison.OrdinalIgnoreCase) >= 0);
+    return context.Operation.Id.EndsWith("-other", StringComparison.Ordinal) && !isList;
+}""",
+    "path": """@{
+    var id = context.Operation.Id;
+    return id.EndsWith("embeddings", StringComparison.Ordinal) ? "/embeddings"
+        : id.EndsWith("responses", StringComparison.Ordinal) ? "/responses"
+        : id.EndsWith("images-generations", StringComparison.Ordinal) ? "/images/generations"
+        : id.EndsWith("chat-completions", StringComparison.Ordinal)
+            || !id.EndsWith("completions", StringComparison.Ordinal) ? "/chat/completions" : "/completions";
+}""",
     # The Responses API. No operation that creates none has such an id.
     "a call of responses": '@(context.Operation.Id.EndsWith("responses", StringComparison.Ordinal))',
     "a stored response": '@(context.Request.Method != "POST"'
@@ -52,9 +96,12 @@ EXPRESSIONS = {
     "attempts": '@(int.Parse((string)context.Variables["retries"])'
     ' + (context.Variables.ContainsKey("fallback-model") ? 2 : 1))',
     "next attempt": '@((int)context.Variables["attempt"] + 1)',
+    # Pictures are paid for one by one: a call that may have made some is not sent again.
     "another attempt": "@((context.Response == null || context.Response.StatusCode == 429"
     " || context.Response.StatusCode >= 500)"
-    ' && (int)context.Variables["attempt"] < (int)context.Variables["attempts"])',
+    ' && (int)context.Variables["attempt"] < (int)context.Variables["attempts"]'
+    " && (context.Response != null && context.Response.StatusCode == 429"
+    ' || !context.Operation.Id.EndsWith("images-generations", StringComparison.Ordinal)))',
     "the fallback's turn": '@(context.Variables.ContainsKey("fallback-model")'
     ' && (int)context.Variables["attempt"] == (int)context.Variables["attempts"])',
     # Servers of KAITO's. Without the variable no backend was chosen, as for a kept answer.

@@ -103,9 +103,12 @@ def set_backend(parent: Element, name: str) -> None:
     set_variable(parent, "backend", literal(name))
 
 
-def refuse(parent: Element, status: Status, message: str) -> None:
-    """Answer with an error in the form that OpenAI clients show. `message` is a literal of the code."""
-    body = {"message": message, "type": "invalid_request_error", "param": None, "code": _CODES[status]}
+def refuse(parent: Element, status: Status, message: str, code: str = "") -> None:
+    """Answer with an error in the form that OpenAI clients show. `message` and `code` are literals; each
+    status has a code by default.
+    """
+    code = code or _CODES[status]
+    body = {"message": message, "type": "invalid_request_error", "param": None, "code": code}
     respond(parent, str(status), json.dumps({"error": body}), _REASONS[status])
 
 

@@ -2,12 +2,14 @@
 model.
 
 The gateway runs product policies before API policies. The product policy grants and limits a call, the API
-policy routes it. The product policy passes its decision on in variables: `granted-model`, `data-class`,
-`fallback-model`, `dedicated`, `backend`, `cached`.
+policy routes it. It passes its decision on in variables: `granted-model`, `data-class`, `fallback-model`,
+`dedicated`, `backend`, `cached`. Before anything else it answers which models a key is for: such a call has
+no body, names no model, and counts for no limit but its own.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from xml.etree.ElementTree import Element, ParseError, SubElement, fromstring
 
@@ -25,6 +27,7 @@ from shared.policies.policy_xml import (
     policies,
     refuse,
     refuse_body,
+    respond,
     section,
     set_backend,
     set_variable,
@@ -40,6 +43,10 @@ HARMS = ("Hate", "SelfHarm", "Sexual", "Violence")
 
 #: Seconds; the longest that API Management allows is 300.
 _MINUTE = "60"
+#: How often a team's keys may ask for the list of their models.
+LISTS_PER_MINUTE = "60"
+#: What OpenAI's form of a model has besides its name. No date is known.
+_MODEL = {"object": "model", "created": 0, "owned_by": "mergekey"}
 
 
 def requested_model_fragment() -> str:
@@ -62,25 +69,49 @@ def product_policy(request: AccessRequest, catalog: Catalog) -> str:
     root = policies()
     inbound = section(root, "inbound")
     set_variable(inbound, "data-class", literal(request.data_classification))
-    SubElement(inbound, "include-fragment", {"fragment-id": FRAGMENT})
     allowed = list(_allowed(request, catalog))
+    _tell_models(inbound, request.team, allowed)
+    set_variable(inbound, "verb", expression("verb"))
+    SubElement(inbound, "include-fragment", {"fragment-id": FRAGMENT})
     _refuse_keys_twice(inbound, allowed, catalog)
     _team_limits(inbound, request)
     names = ", ".join(literal(access.name) for access, _ in allowed)
     message = f"This key is not for that model. It is for: {names or 'no model'}."
     choose = SubElement(inbound, "choose") if allowed else inbound
     for access, model in allowed:
-        _grant(
-            another_when(choose, "variable is", name="requested-model", value=access.name),
-            request,
-            access,
-            model,
-            catalog,
-        )
+        _grant(_asked_for(choose, model), request, access, model, catalog)
     refuse(SubElement(choose, "otherwise") if allowed else inbound, 403, message)
     if catalog.cache is not None and any(_is_cached(request, model, catalog) for _, model in allowed):
         _answer_from_cache(root, catalog.cache)
     return with_digest(root)
+
+
+def _asked_for(choose: Element, model: CatalogModel) -> Element:
+    """The branch of calls that name the model, by its name or an alias."""
+    if not model.aliases:
+        return another_when(choose, "variable is", name="requested-model", value=model.name)
+    return another_when(choose, "one of", name="requested-model", value=_names(model))
+
+
+def _names(model: CatalogModel) -> str:
+    return " ".join(map(literal, (model.name, *model.aliases)))
+
+
+def _tell_models(inbound: Element, team: str, allowed: list[tuple[ModelAccess, CatalogModel]]) -> None:
+    """Answer which models the key is for, or whether it is for one, in OpenAI's form."""
+    asked = when(inbound, "asks for models")
+    counting = {"counter-key": f"{literal(team)}/list", "calls": LISTS_PER_MINUTE, "renewal-period": _MINUTE}
+    SubElement(asked, "rate-limit-by-key", counting)
+    set_variable(asked, "asked-model", expression("asked model"))
+    names = sorted(name for _, model in allowed for name in (model.name, *model.aliases))
+    listed = {"object": "list", "data": [{"id": literal(name), **_MODEL} for name in names]}
+    all_or_one = SubElement(asked, "choose")
+    whole = SubElement(all_or_one, "when", condition=expression("no model is named"))
+    respond(whole, "200", json.dumps(listed), "OK")
+    if names:
+        one = another_when(all_or_one, "one of", name="asked-model", value=" ".join(names))
+        respond(one, "200", expression("one model"), "OK")
+    refuse(SubElement(all_or_one, "otherwise"), 404, "This key is for no such model.")
 
 
 def granted_by(policy: str) -> Mapping[str, int | None] | None:
@@ -137,7 +168,7 @@ def _refuse_keys_twice(
     """Content safety must read what the model reads. This stands before the limits, because a refused call is
     not counted.
     """
-    screened = [literal(access.name) for access, model in allowed if _is_screened(model, catalog)]
+    screened = [_names(model) for _, model in allowed if _is_screened(model, catalog)]
     if screened:
         twice = when(inbound, "screened, with a key twice", value=" ".join(screened))
         refuse(twice, 400, "A key stands twice in an object of the body.")
@@ -183,7 +214,7 @@ def _grant(
     if fallback is not None:
         set_variable(branch, "fallback-model", literal(fallback))
     if _is_cached(request, model, catalog):
-        set_variable(branch, "cached", "yes")
+        set_variable(when(branch, "variable is", name="verb", value="chat"), "cached", "yes")
     if access.instance_type is not None:
         set_variable(branch, "dedicated", "yes")
         set_backend(branch, backend(request.team, access.name))

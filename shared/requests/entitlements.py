@@ -52,6 +52,20 @@ def check_entitlements(
             yield requested, key, reason, message
 
 
+def needs_call_limit(
+    requested_models: Sequence[RequestedModel], catalog: Catalog
+) -> Iterator[EntitlementProblem]:
+    """The problems of a request without `requestsPerMinute`: pictures have no tokens, so nothing else limits
+    the calls for them.
+    """
+    for requested in requested_models:
+        model = catalog.model(requested.name)
+        if model is not None and "images" in model.serves:
+            advice = "Pictures have no tokens. Add 'requestsPerMinute' to the limits of the request."
+            what = f"{quote(model.name)} makes pictures, and nothing limits the calls for them."
+            yield requested, "name", "NoCallLimit", f"{what} {advice}"
+
+
 def granted(requested: RequestedModel, model: CatalogModel) -> ModelAccess:
     """The access that is granted for a valid requested model. Where the request names no limit, the
     catalogue's ceiling holds.
@@ -71,6 +85,11 @@ def granted(requested: RequestedModel, model: CatalogModel) -> ModelAccess:
 
 def _unknown(requested: RequestedModel, catalog: Catalog) -> Iterator[_KeyProblem]:
     known = [model.name for model in catalog.models]
+    aliased = catalog.named_by(requested.name)
+    if aliased is not None:
+        advice = f"Ask for {quote(aliased.name)}; callers may then use both names."
+        yield "name", "UnknownModel", f"{quote(requested.name)} is an alias. {advice}"
+        return
     nearest = did_you_mean(requested.name, known)
     yield (
         "name",

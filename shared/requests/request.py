@@ -19,7 +19,7 @@ from shared.documents.validation_messages import dotted, explain
 from shared.names import team_problem
 from shared.requests.config_map import ShapeB
 from shared.requests.details import ModelAccess, Period, RequestDetails, RequestedModel, TokenQuota
-from shared.requests.entitlements import check_entitlements, granted
+from shared.requests.entitlements import check_entitlements, granted, needs_call_limit
 from shared.requests.paths import RequestPaths
 from shared.requests.shapes import Shape, ShapeA, ShapeC
 
@@ -129,6 +129,7 @@ def read_request(
         *_entitlement_problems(shape, document, requested_models, catalog, leaving),
     ]
     details = written.details() if written is not None else None
+    problems += _call_limit_problems(document, requested_models, catalog, details)
     request = (
         None
         if problems or details is None or catalog is None
@@ -167,6 +168,18 @@ def _entitlement_problems(
     known = document.knows(shape.classification_at)
     classification = (written or "internal") if known else None
     for requested, key, *problem in check_entitlements(requested_models, catalog, classification, leaving):
+        yield document.problem((*requested.where, key), *problem)
+
+
+def _call_limit_problems(
+    document: Document,
+    requested_models: Sequence[RequestedModel],
+    catalog: Catalog | None,
+    details: RequestDetails | None,
+) -> Iterator[Problem]:
+    if catalog is None or details is None or details.requests_per_minute is not None:
+        return
+    for requested, key, *problem in needs_call_limit(requested_models, catalog):
         yield document.problem((*requested.where, key), *problem)
 
 

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from typing import Any
+from urllib.parse import unquote
 
 from standins.gateway.body_scan import BODY, SCAN, body, header, scanned_body
 from standins.gateway.context import Context
@@ -55,10 +56,59 @@ def _is_stored_response(context: Context) -> bool:
     return context.request.method != "POST" and "/responses/" in context.request.path.lower()
 
 
+_VERBS = {
+    "chat-completions": "chat",
+    "completions": "completions",
+    "embeddings": "embeddings",
+    "responses": "responses",
+    "images-generations": "images",
+}
+_PATHS = {
+    "completions": "/completions",
+    "embeddings": "/embeddings",
+    "responses": "/responses",
+    "images": "/images/generations",
+}
+
+
+def _operation(context: Context) -> str:
+    assert context.operation is not None, "in C# a null reference"
+    return str(context.operation["name"])
+
+
+def _verb(context: Context) -> str:
+    name = _operation(context)
+    return next((verb for end, verb in _VERBS.items() if name.endswith(end)), "none")
+
+
 def _path(context: Context) -> str:
-    if _creates_response(context):
-        return "/responses"
-    return "/embeddings" if context.request.path.lower().endswith("/embeddings") else "/chat/completions"
+    return _PATHS.get(_verb(context), "/chat/completions")
+
+
+def _calls_tools(context: Context) -> bool:
+    call = json.loads(context.request.body)
+    found = (call.get("tools"), call.get("functions"))
+    return any(isinstance(each, list | dict) and bool(each) for each in found)
+
+
+def _asks_for_models(context: Context) -> bool:
+    path = context.request.path.rstrip("/").lower()
+    return context.request.method == "GET" and (path.endswith("/models") or "/models/" in path)
+
+
+def _asked_model(context: Context) -> str:
+    path = context.request.path.rstrip("/")
+    at = path.lower().find("/models/")
+    return "" if at < 0 else unquote(path[at + 8 :])
+
+
+def _one_model(context: Context) -> str:
+    name: str = context.variables["asked-model"]
+    return '{"id": "' + name + '", "object": "model", "created": 0, "owned_by": "mergekey"}'
+
+
+def _is_not_served(context: Context) -> bool:
+    return _operation(context).endswith("-other") and not _asks_for_models(context)
 
 
 def _is_closed(context: Context) -> bool:
@@ -71,8 +121,11 @@ def _attempts(context: Context) -> int:
 
 def _another_attempt(context: Context) -> bool:
     answer = context.response
-    failed = answer is None or answer.status == 429 or answer.status >= 500
-    return failed and context.variables["attempt"] < context.variables["attempts"]
+    is_busy = answer is not None and answer.status == 429
+    failed = answer is None or is_busy or answer.status >= 500
+    may_repeat = is_busy or not _operation(context).endswith("images-generations")
+    is_left: bool = context.variables["attempt"] < context.variables["attempts"]
+    return failed and may_repeat and is_left
 
 
 def _fallbacks_turn(context: Context) -> bool:
@@ -200,12 +253,78 @@ EXPRESSIONS: Mapping[str, tuple[str, Callable[..., Any]]] = {
         lambda context: context.request.body.decode(errors="replace"),
     ),
     "body": (BODY, body),
+    "verb": (
+        """@{
+    var id = context.Operation.Id;
+    return id.EndsWith("chat-completions", StringComparison.Ordinal) ? "chat"
+        : id.EndsWith("completions", StringComparison.Ordinal) ? "completions"
+        : id.EndsWith("embeddings", StringComparison.Ordinal) ? "embeddings"
+        : id.EndsWith("responses", StringComparison.Ordinal) ? "responses"
+        : id.EndsWith("images-generations", StringComparison.Ordinal) ? "images" : "none";
+}""",
+        _verb,
+    ),
+    "another verb": (
+        """@(!"%value%".Split(' ').Contains((string)context.Variables["verb"]))""",
+        lambda context, value: context.variables["verb"] not in value.split(" "),
+    ),
+    "a call with tools": (
+        """@{
+    var call = JObject.Parse(Encoding.UTF8.GetString(context.Request.Body.As<byte[]>(preserveContent: true)));
+    var tools = call["tools"];
+    var functions = call["functions"];
+    return tools != null && tools.HasValues || functions != null && functions.HasValues;
+}""",
+        _calls_tools,
+    ),
+    "asks for models": (
+        """@{
+    var path = context.Request.Url.Path.TrimEnd('/');
+    return context.Request.Method == "GET" && (path.EndsWith("/models", StringComparison.OrdinalIgnoreCase)
+        || path.IndexOf("/models/", StringComparison.OrdinalIgnoreCase) >= 0);
+}""",
+        _asks_for_models,
+    ),
+    "asked model": (
+        """@{
+    var path = context.Request.Url.Path.TrimEnd('/');
+    var at = path.IndexOf("/models/", StringComparison.OrdinalIgnoreCase);
+    return at < 0 ? "" : Uri.UnescapeDataString(path.Substring(at + 8));
+}""",
+        _asked_model,
+    ),
+    "no model is named": (
+        """@((string)context.Variables["asked-model"] == "")""",
+        lambda context: context.variables["asked-model"] == "",
+    ),
+    "one of": (
+        """@("%value%".Split(' ').Contains((string)context.Variables["%name%"]))""",
+        lambda context, name, value: context.variables[name] in value.split(" "),
+    ),
+    "one model": (
+        r"""@("{\"id\": \"" + (string)context.Variables["asked-model"]
+    + "\", \"object\": \"model\", \"created\": 0, \"owned_by\": \"mergekey\"}")""",
+        _one_model,
+    ),
+    "not served": (
+        """@{
+    var path = context.Request.Url.Path.TrimEnd('/');
+    var isList = context.Request.Method == "GET"
+        && (path.EndsWith("/models", StringComparison.OrdinalIgnoreCase)
+            || path.IndexOf("/models/", StringComparison.OrdinalIgnoreCase) >= 0);
+    return context.Operation.Id.EndsWith("-other", StringComparison.Ordinal) && !isList;
+}""",
+        _is_not_served,
+    ),
     "path": (
-        (
-            '@(context.Operation.Id.EndsWith("responses", StringComparison.Ordinal) ? "/responses"'
-            ' : context.Request.Url.Path.EndsWith("/embeddings", StringComparison.OrdinalIgnoreCase)'
-            ' ? "/embeddings" : "/chat/completions")'
-        ),
+        """@{
+    var id = context.Operation.Id;
+    return id.EndsWith("embeddings", StringComparison.Ordinal) ? "/embeddings"
+        : id.EndsWith("responses", StringComparison.Ordinal) ? "/responses"
+        : id.EndsWith("images-generations", StringComparison.Ordinal) ? "/images/generations"
+        : id.EndsWith("chat-completions", StringComparison.Ordinal)
+            || !id.EndsWith("completions", StringComparison.Ordinal) ? "/chat/completions" : "/completions";
+}""",
         _path,
     ),
     "a call of responses": (
@@ -241,9 +360,13 @@ EXPRESSIONS: Mapping[str, tuple[str, Callable[..., Any]]] = {
         lambda context: context.variables["attempt"] + 1,
     ),
     "another attempt": (
-        "@((context.Response == null || context.Response.StatusCode == 429 || context.Response.StatusCode >= "
-        "500)"
-        ' && (int)context.Variables["attempt"] < (int)context.Variables["attempts"])',
+        (
+            "@((context.Response == null || context.Response.StatusCode == 429"
+            " || context.Response.StatusCode >= 500)"
+            ' && (int)context.Variables["attempt"] < (int)context.Variables["attempts"]'
+            " && (context.Response != null && context.Response.StatusCode == 429"
+            ' || !context.Operation.Id.EndsWith("images-generations", StringComparison.Ordinal)))'
+        ),
         _another_attempt,
     ),
     "the fallback's turn": (

@@ -48,11 +48,13 @@ class Routing:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._versions = (-1, -1, "")
+        self._versions = (-1, -1, "", False)
         self._operations: list[_Operation] = []
 
     def find(self, service: str, method: str, path: str) -> Match | None:
-        """Paths are compared without regard to case; the longest path of an API wins."""
+        """Paths are compared without regard to case; the longest path of an API wins, and there a path
+        without a wildcard.
+        """
         for operation in self._current(service):
             found = operation.pattern.fullmatch(path) if operation.method == method else None
             if found:
@@ -75,7 +77,8 @@ class Routing:
         return None
 
     def _current(self, service: str) -> list[_Operation]:
-        versions = (self._state.apis.version, self._state.operations.version, service)
+        shortest = bool(self._state.options["shortest_wildcard_wins"])
+        versions = (self._state.apis.version, self._state.operations.version, service, shortest)
         if versions != self._versions:
             self._operations, self._versions = list(self._read(service)), versions
         return self._operations
@@ -83,11 +86,19 @@ class Routing:
     def _read(self, service: str) -> Iterator[_Operation]:
         apis = [row for row in self._state.apis.under(service) if "/operations/" not in row["id"]]
         for api in sorted(apis, key=lambda row: -len(row["properties"]["path"])):
-            for row in self._state.operations.under(api["id"]):
+            rows = self._state.operations.under(api["id"])
+            for row in sorted(rows, key=self._order):
                 template = row["properties"]["urlTemplate"]
                 yield _Operation(
                     row["properties"]["method"].upper(), _pattern(api, template), _names(template), api, row
                 )
+
+    def _order(self, row: Json) -> tuple[bool, int]:
+        """Of two wildcards the longer wins, or the shorter: that is not documented."""
+        template = row["properties"]["urlTemplate"]
+        has_wildcard = template.endswith("*")
+        longest_first = -len(template) if not self._state.options["shortest_wildcard_wins"] else len(template)
+        return has_wildcard, longest_first if has_wildcard else 0
 
 
 def _names(template: str) -> tuple[str, ...]:
@@ -95,7 +106,7 @@ def _names(template: str) -> tuple[str, ...]:
 
 
 def _pattern(api: Json, template: str) -> re.Pattern[str]:
-    parts = "([^/]+)".join(map(re.escape, _PARAMETER.split(template)[::2]))
+    parts = "([^/]+)".join(map(re.escape, _PARAMETER.split(template)[::2])).replace(r"\*", ".*")
     path = api["properties"]["path"]
     return re.compile(f"{re.escape(f'/{path}') if path else ''}({parts})/?", re.IGNORECASE)
 

@@ -48,6 +48,8 @@ OPTIONS: Json = {
     # Recordings of the live service keep the comments of a policy; users report policies that came back
     # without.
     "policy_comments_kept": True,
+    # Which of two operations wins that end with a wildcard is not documented.
+    "shortest_wildcard_wins": False,
 }
 
 

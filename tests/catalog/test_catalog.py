@@ -133,10 +133,11 @@ models:
     successor: claude
     cached: true
     screened: true
+    aliases: [chat-default, azure/best]
   - {name: claude, provider: openai, endpoint: https://e.example/v1, credential: anthropic-key}
   - {name: embeddings, provider: openai, endpoint: "http://10.0.0.4:11434/v1", private: true, dataClasses: \
 [restricted, internal]}
-  - {name: ada, provider: foundry, endpoint: https://f.example/openai/v1}
+  - {name: ada, provider: foundry, endpoint: https://f.example/openai/v1, serves: [embeddings]}
   - name: phi-4
     provider: kaito
     preset: phi-4
@@ -151,11 +152,17 @@ def test_everything_that_a_catalogue_can_say_is_read() -> None:
     assert asdict(catalog) == asdict(
         Catalog(
             models=(
-                CatalogModel("ada", "foundry", (Member("https://f.example/openai/v1", "ada"),)),
+                CatalogModel(
+                    "ada",
+                    "foundry",
+                    (Member("https://f.example/openai/v1", "ada"),),
+                    serves=frozenset({"embeddings"}),
+                ),
                 CatalogModel(
                     "claude",
                     "openai",
                     (Member("https://e.example/v1", "claude", credential="anthropic-key"),),
+                    serves=frozenset({"chat", "tools", "embeddings", "completions"}),
                 ),
                 CatalogModel(
                     name="embeddings",
@@ -163,6 +170,7 @@ def test_everything_that_a_catalogue_can_say_is_read() -> None:
                     members=(Member("http://10.0.0.4:11434/v1", "embeddings"),),
                     data_classes=frozenset({"restricted", "internal"}),
                     private=True,
+                    serves=frozenset({"chat", "tools", "embeddings", "completions"}),
                 ),
                 CatalogModel(
                     name="gpt-4.1",
@@ -182,6 +190,8 @@ def test_everything_that_a_catalogue_can_say_is_read() -> None:
                     retirement=Retirement(date(2027, 3, 31), "claude"),
                     cached=True,
                     screened=True,
+                    serves=frozenset({"chat", "tools", "completions"}),
+                    aliases=("azure/best", "chat-default"),
                 ),
                 CatalogModel(
                     name="phi-4",
@@ -405,6 +415,7 @@ _MODEL = {
     "fallback": "other",
     "retiresOn": "2027-03-31",
     "successor": "other",
+    "aliases": ["another"],
 }
 _OTHER = {
     "name": "other",
@@ -548,3 +559,60 @@ def test_beside_an_endpoint_a_text_is_the_endpoints_name_for_the_model() -> None
 
 def test_where_nothing_is_known_of_a_release_a_preset_has_its_own_name() -> None:
     assert _served("servedName: preset, ", release="0.9") == "gemma-3-4b-instruct"
+
+
+_USUAL = "chat completions embeddings responses tools"
+
+
+@pytest.mark.parametrize(
+    ("entry", "release", "serves"),
+    [
+        ("provider: foundry", "", _USUAL),
+        ("provider: openai", "", "chat completions embeddings tools"),
+        ("provider: kaito, preset: phi-4", "", _USUAL),
+        ("provider: kaito, preset: phi-4", "0.12", "chat completions responses"),
+        ("provider: kaito, preset: phi-4, toolParser: hermes", "0.12", "chat completions responses tools"),
+        ("provider: kaito, preset: my/own", "0.12", _USUAL),
+        ("provider: kaito, preset: phi-4, serves: [tools, chat]", "0.12", "chat tools"),
+        ("provider: foundry, serves: [images]", "", "images"),
+    ],
+)
+def test_what_a_model_serves_is_said_or_known_by_provider_and_preset(
+    entry: str, release: str, serves: str
+) -> None:
+    at = "http://a.internal/v1" if "kaito" in entry else "https://a.example/openai/v1"
+    text = f'models: [{{name: mine, endpoint: "{at}", {entry}}}]\n'
+    text = f'kaito: "{release}"\n{text}' if release else text
+    catalog = read_catalog("c.yaml", text.encode()).catalog
+    assert catalog is not None
+    assert sorted(catalog.models[0].serves) == serves.split()
+
+
+_SAFETY = "contentSafety: {endpoint: https://contoso-safety.cognitiveservices.azure.com, threshold: 4}\n"
+
+
+@pytest.mark.parametrize(
+    ("keys", "where", "reason"),
+    [
+        ("serves: [chat, chat]", "serves", "DuplicateAbility"),
+        ("serves: [embeddings, tools]", "serves", "NotAllowed"),
+        ("serves: [chat, embeddings], screened: true", "serves", "NotAllowed"),
+        ("serves: []", "serves", None),
+        ("serves: [speech]", "serves", None),
+        ("aliases: [other]", "aliases", "DuplicateAlias"),
+        ("aliases: [a, a]", "aliases", "DuplicateAlias"),
+        ("aliases: [taken]", "aliases", "DuplicateAlias"),
+        ("aliases: ['@(1)']", "aliases", None),
+    ],
+)
+def test_abilities_and_aliases_that_cannot_be_are_refused_at_their_place(
+    keys: str, where: str, reason: str | None
+) -> None:
+    text = (
+        f"{_SAFETY}models:\n"
+        "  - {name: other, provider: foundry, endpoint: 'https://b.example/openai/v1', aliases: [taken]}\n"
+        f"  - {{name: mine, provider: foundry, endpoint: 'https://a.example/openai/v1', {keys}}}\n"
+    )
+    [problem] = read_catalog("c.yaml", text.encode()).problems
+    assert (problem.line, reason in (None, problem.reason)) == (4, True)
+    assert problem.column > text.splitlines()[3].index(where), problem

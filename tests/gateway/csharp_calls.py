@@ -10,6 +10,7 @@ from typing import Any
 
 from multidict import CIMultiDict, MultiDict
 
+from shared.catalog.verbs import VERBS
 from standins.gateway import expressions
 from standins.gateway.context import Context
 from standins.gateway.exchange import Failure, Request, Response
@@ -71,8 +72,7 @@ def _calls() -> Iterator[Call]:
             "screened, with a key twice", variables={"scanned-body": scanned, "requested-model": "llama"}
         )
     yield Call("request body", BODIES[2])
-    for path in ("/openai/v1/embeddings", "/openai/v1/Embeddings", "/openai/v1/chat/completions"):
-        yield Call("path", path=path)
+    yield from _verbs()
     for scanned in ("+9 12 = 0 a", "9 12 = 0 a"):
         yield Call("names media elsewhere", variables={"scanned-body": scanned})
         named = {"served-model": "s", "request-body": '{"model":"a"}'}
@@ -82,6 +82,38 @@ def _calls() -> Iterator[Call]:
     yield from _kaito()
     yield from _refusals()
     yield from _errors()
+
+
+_OPERATIONS = (
+    *(f"{style}{verb.slug}" for verb in VERBS for style in ("v1-", "deployment-")),
+    "responses",
+    "v1-models",
+    "get-other",
+    "post-other",
+)
+_PATHS = ("/v1/models", "/v1/Models/", "/models/a%2Fb", "/v1/models/a/b c", "/v1/responses/r", "/")
+_TOOLS = ("[]", "null", "{}", '[{"type":"function"}]', '"x"', "0")
+
+
+def _verbs() -> Iterator[Call]:
+    """What calls ask for, and whether it is served."""
+    for operation in _OPERATIONS:
+        yield Call("verb", operation=operation)
+        yield Call("path", operation=operation)
+        for status in (None, 429, 500):
+            tried: dict[str, str | int] = {"attempt": 1, "attempts": 2}
+            yield Call("another attempt", variables=tried, status=status, operation=operation)
+    for method, path, operation in product(("GET", "POST"), _PATHS, ("get-other", "v1-models")):
+        for name in ("asks for models", "asked model", "not served"):
+            yield Call(name, path=f"/openai{path}", method=method, operation=operation)
+    for asked in ("", "llama", "gpt", "gpt-4.1 llama"):
+        yield Call("no model is named", variables={"asked-model": asked})
+        yield Call("one model", variables={"asked-model": asked})
+        yield Call("one of", variables={"requested-model": asked})
+    for verb in ("llama", "chat"):
+        yield Call("another verb", variables={"verb": verb})
+    for key, value in product(("tools", "functions", "Tools"), _TOOLS):
+        yield Call("a call with tools", f'{{"messages":[],"{key}":{value}}}'.encode())
 
 
 def _routing() -> Iterator[Call]:

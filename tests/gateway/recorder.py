@@ -16,6 +16,7 @@ class Sent:
 
     body: bytes
     headers: dict[str, str]
+    path: str = ""
 
 
 @dataclass
@@ -31,7 +32,7 @@ class Recorder:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def answer(self, request: web.Request) -> web.Response:
-        self.calls.append(Sent(await request.read(), dict(request.headers)))
+        self.calls.append(Sent(await request.read(), dict(request.headers), request.path))
         if self.silent:
             await self.ended.wait()
         if self.statuses:

@@ -113,6 +113,24 @@ ON_GPUS = Catalog(
 )
 
 
+#: What models serve, and the names by which they are asked for.
+OF_ABILITIES = Catalog(
+    models=(
+        CatalogModel(
+            "gpt-4.1", "foundry", (Member(FOUNDRY, "gpt-4.1"),), aliases=("chat-default", "gpt/latest")
+        ),
+        CatalogModel("gpt-image-1", "foundry", (Member(FOUNDRY, "pictures"),), serves=frozenset({"images"})),
+        CatalogModel(
+            "phi-4",
+            "kaito",
+            (Member("http://phi-4.models.svc/v1", "phi-4"),),
+            private=True,
+            serves=frozenset({"chat", "completions", "responses"}),
+        ),
+    )
+)
+
+
 def asking(*models: str, of: Classification = "internal", gpu: str | None = None) -> AccessRequest:
     """A request of the governed catalogue."""
     known = [model for model in GOVERNED.models if model.name in models]
@@ -138,10 +156,21 @@ def policy_texts() -> dict[str, str]:
             asking("gpt-4.1", "mistral-small", gpu=GPU), GOVERNED
         ),
         "restricted-data.xml": product_policy(asking(*everything, of="restricted"), GOVERNED),
+        "aliases-and-images.xml": product_policy(
+            replace(
+                PLAIN,
+                models=tuple(
+                    ModelAccess(each.name, each.provider, None, None, None) for each in OF_ABILITIES.models
+                ),
+                requests_per_minute=60,
+            ),
+            OF_ABILITIES,
+        ),
         "nothing-allowed.xml": product_policy(asking("gpt-4.1", of="restricted"), GOVERNED),
         "unified-api.xml": api_policy(plain),
         "unified-api-governed.xml": api_policy(GOVERNED),
         "unified-api-on-gpus.xml": api_policy(ON_GPUS),
+        "unified-api-verbs.xml": api_policy(OF_ABILITIES),
         "requested-model.xml": requested_model_fragment(),
     }
 

@@ -171,6 +171,17 @@ def test_each_model_and_the_team_are_limited_apart() -> None:
     assert counters == ["alpha", "alpha:gpt-4.1", "alpha:phi-4"]
 
 
+def test_the_list_of_models_is_limited_apart_and_before_all_else() -> None:
+    inbound = ElementTree.fromstring(product_policy(FULL, CATALOG)).find("inbound")
+    assert inbound is not None
+    tags = [each.tag for each in inbound]
+    assert tags.index("choose") < tags.index("include-fragment") < tags.index("llm-token-limit")
+    asked = inbound[tags.index("choose")][0]
+    limit = asked.find("rate-limit-by-key")
+    assert limit is not None
+    assert (limit.get("counter-key"), limit.get("calls")) == ("alpha/list", "60")
+
+
 @given(st.data())
 def test_no_two_counters_have_one_key(data: st.DataObject) -> None:
     """Neither in one policy nor in those of two teams; each key counts in one period at most."""
@@ -194,7 +205,9 @@ def test_every_answer_of_a_policy_has_the_security_headers_and_openais_form(name
         headers = {each.get("name"): each.findtext("value") for each in answer.findall("set-header")}
         assert headers.items() >= {**SECURITY_HEADERS, "Content-Type": "application/json"}.items()
         body = answer.findtext("set-body") or ""
-        if not body.startswith("@"):
+        status = answer.find("set-status")
+        is_error = status is not None and status.get("code") != "200"
+        if is_error and not body.startswith("@"):
             assert json.loads(body)["error"].keys() == {"message", "type", "param", "code"}
 
 
@@ -233,8 +246,7 @@ def _models(request: AccessRequest) -> list[str]:
 
 
 def test_what_was_not_asked_for_is_refused() -> None:
-    choose = ElementTree.fromstring(product_policy(FULL, CATALOG)).find("inbound/choose")
-    assert choose is not None
+    choose = ElementTree.fromstring(product_policy(FULL, CATALOG)).findall("inbound/choose")[-1]
     conditions = [element.attrib["condition"] for element in choose.findall("when")]
     assert conditions == [
         f'@((string)context.Variables["requested-model"] == "{name}")' for name in _models(FULL)
@@ -390,7 +402,8 @@ def test_what_a_product_did_not_decide_is_refused_before_any_backend_is_named() 
     inbound = ElementTree.fromstring(api_policy(GOVERNED)).find("inbound")
     assert inbound is not None
     tags = [each.tag for each in inbound]
-    assert tags[:5] == ["cors", "validate-azure-ad-token", "choose", "base", "set-variable"]
+    first = ["cors", "validate-azure-ad-token", "choose", "choose"]
+    assert tags[: len(first) + 2] == [*first, "base", "set-variable"]
     undecided = inbound[tags.index("choose", tags.index("base"))]
     assert undecided[0].get("condition") == '@(!context.Variables.ContainsKey("granted-model"))'
     assert [each.get("code") for each in undecided.iter("set-status")] == ["403"]

@@ -380,3 +380,30 @@ def test_a_date_is_written_in_one_way(written: str) -> None:
     [problem] = _read(text).problems
     assert problem.reason == "BadDate"
     assert f"'{written}' is not a date" in problem.message
+
+
+_PICTURES = _catalog(
+    b"models:\n"
+    b"  - {name: gpt-4.1, provider: foundry, endpoint: 'https://a.example/v1', aliases: [chat-default]}\n"
+    b"  - {name: pictures, provider: foundry, endpoint: 'https://a.example/v1', serves: [images]}\n"
+)
+
+
+def _asked(model: str, more: str = "") -> ParsedRequest:
+    text = (
+        f"team: {{name: alpha, owner: a@contoso.com}}\nmodels:\n  foundry:\n    - {{name: {model}}}\n{more}"
+    )
+    return read_request(REQUEST, text.encode(), _PICTURES, PATHS)
+
+
+def test_pictures_have_no_tokens_so_calls_for_them_need_a_limit() -> None:
+    [problem] = _asked("pictures").problems
+    assert (problem.reason, problem.line) == ("NoCallLimit", 4)
+    assert "requestsPerMinute" in problem.message
+    assert _asked("pictures", "limits: {requestsPerMinute: 10}\n").request is not None
+
+
+def test_who_asks_for_an_alias_is_told_the_models_name() -> None:
+    [problem] = _asked("chat-default").problems
+    assert (problem.reason, problem.line) == ("UnknownModel", 4)
+    assert "'gpt-4.1'" in problem.message
