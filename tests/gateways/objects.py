@@ -86,8 +86,8 @@ def service(home: str, name: str, port: int = 80) -> Manifest:
     return {**_head("v1", "Service", home, name), "spec": spec}
 
 
-def endpoints(home: str, name: str) -> Manifest:
-    """What Kubernetes notes of the one pod of a workspace."""
+def endpoints(home: str, name: str, *others: Manifest) -> Manifest:
+    """What Kubernetes notes of the one pod of a Service: of a workspace's, or of one with other ports."""
     head = _head("discovery.k8s.io/v1", "EndpointSlice", home, f"{name}-1")
     head["metadata"]["labels"] = {
         "kubernetes.io/service-name": name,
@@ -95,7 +95,7 @@ def endpoints(home: str, name: str) -> Manifest:
     }
     ports = [{"name": "http", "protocol": "TCP", "port": PORT}]
     pods = [{"addresses": ["10.1.0.7"], "conditions": {"ready": True, "serving": True}}]
-    return {**head, "addressType": "IPv4", "ports": ports, "endpoints": pods}
+    return {**head, "addressType": "IPv4", "ports": list(others) or ports, "endpoints": pods}
 
 
 def play(at: Caller) -> None:
@@ -108,6 +108,8 @@ def play(at: Caller) -> None:
     for item in at.items("/api/v1/services"):
         if item["spec"]["type"] == "LoadBalancer" and not item["status"]["loadBalancer"]:
             given = {"loadBalancer": {"ingress": [{"ip": "10.20.0.1"}]}}
+            of_pods = ({"name": each["name"], "port": each["port"]} for each in item["spec"]["ports"])
+            apply(at, endpoints(item["metadata"]["namespace"], item["metadata"]["name"], *of_pods))
             _set_status(at, {**item, "apiVersion": "v1", "kind": "Service"}, given)
 
 

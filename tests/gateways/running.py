@@ -19,13 +19,14 @@ from standins import ports
 from standins.stack import wait_until
 from tests.cluster.build import Absent
 from tests.cluster.control_plane import ControlPlane
+from tests.cluster.real import is_served
 from tests.gateways.build import SOURCES, definitions, program
 from tests.gateways.objects import apply, documented
 
 #: Runs a command until it ends by itself, or our end of the shell's standard input is closed, however.
 _UNTIL_INPUT_ENDS = 'exec 3<&0; "$@" & own=$!; { cat <&3 >/dev/null; kill -9 $own; } & wait $own'
 _ENVOY_HOME, _ISTIO_HOME = "envoy-gateway-system", "istio-system"
-_CLASSES = "/apis/gateway.networking.k8s.io/v1/gatewayclasses"
+_GATEWAY_API = "/apis/gateway.networking.k8s.io/v1"
 
 
 @contextmanager
@@ -36,6 +37,8 @@ def running(controller: Controller, plane: ControlPlane, folder: Path) -> Iterat
     found, kinds = program(controller), definitions(controller)
     plane.kubectl("apply", "--server-side", "--force-conflicts", *(f"--filename={kind}" for kind in kinds))
     plane.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    lists = [f"{_GATEWAY_API}/{kind}" for kind in ("gatewayclasses", "gateways", "httproutes")]
+    wait_until("the kinds are served", lambda: all(is_served(plane, path) for path in lists))
     for each in documented(controller):
         if each["kind"] == "GatewayClass":  # Istio makes its own
             apply(plane.administrator, each)
@@ -57,7 +60,7 @@ def _has_accepted(
         raise RuntimeError(f"{controller} ended; its log says:\n{log.read_text()[-4000:]}")
     return any(
         (condition["type"], condition["status"]) == ("Accepted", "True")
-        for each in plane.administrator.items(_CLASSES)
+        for each in plane.administrator.items(f"{_GATEWAY_API}/gatewayclasses")
         if each["spec"]["controllerName"] == HABITS[controller].name
         for condition in (each.get("status") or {}).get("conditions", ())
     )
