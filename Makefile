@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STATE ?= .local/up
 
-.PHONY: help demo up test standins lint format bench simulate chaos mutate cluster contract runtime lock package clean
+.PHONY: help demo up test standins lint format bench simulate chaos mutate cluster gateways contract runtime lock package clean
 
 SEEDS ?= 10000
 WORKERS ?= auto
@@ -81,7 +81,10 @@ mutate: $(VENV)/mutate-ready ## which small changes of the code no test notices 
 cluster: $(VENV)/ready ## build a real Kubernetes API server for the tests, into the user's cache folder (needs Go 1.25; the first time a quarter of an hour and 6 GB)
 	@$(RUN) -m tests.cluster.build
 
-contract: .contract-venv/ready .contract-venv/node_modules/ready cluster ## how far the stand-ins can be trusted: official descriptions, clients by others, a real API server, real services, our own API (takes long)
+gateways: $(VENV)/ready ## build the real Gateway controllers that MERGEKEY_GATEWAYS=istio,envoy names (needs Go 1.26; the first time a quarter of an hour each)
+	@$(RUN) -m tests.gateways.build
+
+contract: .contract-venv/ready .contract-venv/node_modules/ready cluster gateways ## how far the stand-ins can be trusted: official descriptions, clients by others, a real API server, real services, our own API (takes long)
 	@MERGEKEY_CONTRACT_PYTHON=$(CURDIR)/.contract-venv/bin/python MERGEKEY_CONTRACT_NODE=$(CURDIR)/.contract-venv $(RUN) -m tests.contract_run
 
 runtime: $(VENV)/ready ## the app inside Microsoft's own worker runtime (needs a Python 3.13 or newer)
