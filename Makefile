@@ -30,8 +30,12 @@ PURE := $(addprefix tests/,basics documents messaging catalog requests policies 
 # A process more than there are cores; standins/tests/plugin.py says so, and tests/conftest.py in which order files are handed out.
 SHARED := --numprocesses=$(WORKERS) --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
-test: $(VENV)/ready ## all tests of the product, on all cores: WORKERS=n for another number of processes
-	$(RUN) -m pytest $(SHARED)
+# Compiled files are kept, whatever the environment says: else every process compiles all tests, and every host the app.
+test standins: export PYTHONDONTWRITEBYTECODE =
+
+# The hosts and judges of chaos take long, and belong to `make chaos`.
+test: $(VENV)/ready ## the tests of the product, on all cores: WORKERS=n for another number of processes
+	$(RUN) -m pytest $(SHARED) --ignore=tests/chaos
 
 standins: $(VENV)/ready ## the tests of the stand-ins themselves
 	$(RUN) -m pytest $(SHARED) standins/tests
@@ -54,9 +58,10 @@ bench: $(VENV)/ready ## from push to key; operators with 2,000 dead letters; how
 simulate: $(VENV)/ready ## the app over fakes, in virtual time, with everything failing: SEEDS=10000, then without each safeguard, then every kill, 500 examples and 10,000 teams; or one with SEED=n
 	@$(RUN) -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 	$(if $(SEED),,@$(RUN) -m tests.simulation --ablation)
-	$(if $(SEED),,@MERGEKEY_THOROUGH=1 $(RUN) -m pytest -q tests/stages/test_half_states.py tests/stages/test_odd_objects.py tests/stages/test_scale.py tests/settlement $(PURE))
+	$(if $(SEED),,@MERGEKEY_THOROUGH=1 $(RUN) -m pytest -q tests/stages/test_half_states.py tests/stages/test_odd_objects.py tests/stages/test_scale.py tests/simulation/test_memory.py tests/settlement $(PURE))
 
-chaos: $(VENV)/ready ## kills, outages, throttling and wild webhooks against real processes: all, or ONLY="host bus", SEED=n
+chaos: $(VENV)/ready ## kills, outages, throttling and wild webhooks against real processes: the tests of the judge, then all, or ONLY="host bus", SEED=n
+	$(if $(SEED)$(ONLY),,@$(RUN) -m pytest -q tests/chaos)
 	@$(RUN) -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
 $(VENV)/mutate-ready: $(VENV)/ready
