@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 STATE ?= .local/up
 
-.PHONY: help demo up test standins lint format bench simulate chaos mutate cluster contract runtime lock package clean
+.PHONY: help demo up test standins lint format bench simulate chaos mutate cluster gateways contract runtime lock package clean
 
 SEEDS ?= 10000
 WORKERS ?= auto
@@ -30,8 +30,12 @@ PURE := $(addprefix tests/,basics documents messaging catalog requests policies 
 # A process more than there are cores; standins/tests/plugin.py says so, and tests/conftest.py in which order files are handed out.
 SHARED := --numprocesses=$(WORKERS) --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
-test: $(VENV)/ready ## all tests of the product, on all cores: WORKERS=n for another number of processes
-	$(RUN) -m pytest $(SHARED)
+# Compiled files are kept, whatever the environment says: else every process compiles all tests, and every host the app.
+test standins: export PYTHONDONTWRITEBYTECODE =
+
+# The hosts and judges of chaos take long, and belong to `make chaos`.
+test: $(VENV)/ready ## the tests of the product, on all cores: WORKERS=n for another number of processes
+	$(RUN) -m pytest $(SHARED) --ignore=tests/chaos
 
 standins: $(VENV)/ready ## the tests of the stand-ins themselves
 	$(RUN) -m pytest $(SHARED) standins/tests
@@ -54,9 +58,10 @@ bench: $(VENV)/ready ## from push to key; operators with 2,000 dead letters; how
 simulate: $(VENV)/ready ## the app over fakes, in virtual time, with everything failing: SEEDS=10000, then without each safeguard, then every kill, 500 examples and 10,000 teams; or one with SEED=n
 	@$(RUN) -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 	$(if $(SEED),,@$(RUN) -m tests.simulation --ablation)
-	$(if $(SEED),,@MERGEKEY_THOROUGH=1 $(RUN) -m pytest -q tests/stages/test_half_states.py tests/stages/test_odd_objects.py tests/stages/test_scale.py tests/settlement $(PURE))
+	$(if $(SEED),,@MERGEKEY_THOROUGH=1 $(RUN) -m pytest -q tests/stages/test_half_states.py tests/stages/test_odd_objects.py tests/stages/test_scale.py tests/simulation/test_memory.py tests/settlement $(PURE))
 
-chaos: $(VENV)/ready ## kills, outages, throttling and wild webhooks against real processes: all, or ONLY="host bus", SEED=n
+chaos: $(VENV)/ready ## kills, outages, throttling and wild webhooks against real processes: the tests of the judge, then all, or ONLY="host bus", SEED=n
+	$(if $(SEED)$(ONLY),,@$(RUN) -m pytest -q tests/chaos)
 	@$(RUN) -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
 $(VENV)/mutate-ready: $(VENV)/ready
@@ -81,7 +86,10 @@ mutate: $(VENV)/mutate-ready ## which small changes of the code no test notices 
 cluster: $(VENV)/ready ## build a real Kubernetes API server for the tests, into the user's cache folder (needs Go 1.25; the first time a quarter of an hour and 6 GB)
 	@$(RUN) -m tests.cluster.build
 
-contract: .contract-venv/ready .contract-venv/node_modules/ready cluster ## how far the stand-ins can be trusted: official descriptions, clients by others, a real API server, real services, our own API (takes long)
+gateways: $(VENV)/ready ## build the real Gateway controllers that MERGEKEY_GATEWAYS=istio,envoy names (needs Go 1.26; the first time a quarter of an hour each)
+	@$(RUN) -m tests.gateways.build
+
+contract: .contract-venv/ready .contract-venv/node_modules/ready cluster gateways ## how far the stand-ins can be trusted: official descriptions, clients by others, a real API server, real services, our own API (takes long)
 	@MERGEKEY_CONTRACT_PYTHON=$(CURDIR)/.contract-venv/bin/python MERGEKEY_CONTRACT_NODE=$(CURDIR)/.contract-venv $(RUN) -m tests.contract_run
 
 runtime: $(VENV)/ready ## the app inside Microsoft's own worker runtime (needs a Python 3.13 or newer)

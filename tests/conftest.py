@@ -21,7 +21,9 @@ ROOT = Path(__file__).resolve().parent.parent
 #: Folders that take longest, and those whose tests wait for sockets half of their time. Processes that share
 #: the tests begin with them: at the end come many short files of tests that only compute, which keep all
 #: cores busy.
-LONGEST_FIRST = ("end_to_end", "chaos", "runtime", "simulation", "infra", "wire", "contract")
+LONGEST_FIRST = (
+    "end_to_end", "chaos", "runtime", "simulation", "infra", "upgrade", "wire", "gateway", "contract",
+)  # fmt: skip
 #: The first file of the second half of `end_to_end`. A process takes all files of a half: each that has one
 #: of them starts the whole road.
 SECOND_HALF = "tests/end_to_end/test_f"

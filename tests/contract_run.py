@@ -1,11 +1,12 @@
 """`make contract`: how far the stand-ins can be trusted, as a table.
 
 Runs the wire, contract, end-to-end and client tests with every exchange checked against the official
-descriptions (which must be there), those of the cluster on a real API server too, the demo on it, the
-expressions of our policies under a C# compiler (where there is one), a real vLLM (`MERGEKEY_VLLM=1`) against
-what was recorded of one, a real Gateway and a real vLLM behind our policies (`MERGEKEY_ROAD_URL`), the
-contract tests once more against services named by settings, the benchmark of Service Bus, and how long the
-gateway's scan of a large body takes.
+descriptions (which must be there), those of the cluster on a real API server too, the demo on it, our routes
+before real Gateway controllers (`MERGEKEY_GATEWAYS=istio,envoy`), the expressions of our policies under a C#
+compiler (where there is one), a real vLLM (`MERGEKEY_VLLM=1`) against what was recorded of one, a real
+Gateway and a real vLLM behind our policies (`MERGEKEY_ROAD_URL`), the contract tests once more against
+services named by settings, the benchmark of Service Bus, and how long the gateway's scan of a large body
+takes.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ SUITES = (
     "tests/wire",
     "tests/contract",
     "tests/cluster",
+    "tests/gateways",
     "tests/end_to_end",
 )
 #: The sides of a port in tests/contract, as their parameters name them.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from functools import lru_cache
 from typing import Literal
 from xml.etree.ElementTree import Element, ParseError, SubElement, fromstring, indent, tostring
 
@@ -141,6 +142,7 @@ def with_digest(root: Element) -> str:
     return text_of(root)
 
 
+@lru_cache(maxsize=128)
 def digest_of(policy: str) -> str:
     """The digest that a policy of ours carries; empty for any other, and for one that was edited since.
 
@@ -165,6 +167,7 @@ def carries_digest(root: Element) -> bool:
     return root.find(f"inbound/set-variable[@name='{_DIGEST}']") is not None
 
 
+@lru_cache(maxsize=16)
 def canonical_digest(text: str) -> str:
     """The digest of a document that carries none, such as a fragment; empty for a text that is not XML."""
     try:

@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
 from typing import Any
 
 from shared.catalog.catalog import Catalog
@@ -72,7 +73,7 @@ class Platform:
         return replace(self, cluster=replace(self.cluster, controller=controller))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DesiredGateway:
     """A team's product, its policy, and a backend per dedicated model. `display_name` is what the team calls
     itself.
@@ -106,12 +107,12 @@ class DesiredGateway:
             "backends": [each.hashed for each in self.backends],
         }
 
-    @property
+    @cached_property
     def digest(self) -> str:
         return _digest(self.hashed)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DesiredCatalog:
     """The unified API with its fragment and policy, the shared backends, and the named values that these
     need.
@@ -133,17 +134,17 @@ class DesiredCatalog:
             "named_values": [each.hashed for each in self.named_values],
         }
 
-    @property
+    @cached_property
     def digest(self) -> str:
         return _digest(self.hashed)
 
-    @property
+    @cached_property
     def api_digest(self) -> str:
         """Of the API's operations alone: importing them again is slow and locks the API."""
         return _digest(self.api)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DesiredWorkspaces:
     """The objects in the team's namespace. `workspaces`, `routes` and `configs`, which some need, are by
     workspace name. `release` is the one by which the catalogue is judged; it is not written.
@@ -176,7 +177,7 @@ class DesiredWorkspaces:
         parts = {"limits": limits, "workspaces": self.workspaces, "routes": routes}
         return {**parts, "configs": self.configs} if self.configs else parts
 
-    @property
+    @cached_property
     def digest(self) -> str:
         return _digest(self.hashed)
 
@@ -220,7 +221,9 @@ class DesiredProject:
         return _digest(self.hashed)
 
 
+@lru_cache(maxsize=512)
 def compile_gateway(request: AccessRequest, catalog: Catalog, platform: Platform) -> DesiredGateway:
+    """The team's product. It is kept for a while: each look at the branch asks for its digest again."""
     return DesiredGateway(
         product=product(request.team),
         display_name=request.display_name,
@@ -236,7 +239,9 @@ def _dedicated_backends(request: AccessRequest, cluster: Cluster | None) -> Iter
             yield Backend(backend(request.team, model.name), url, certificate=cluster.certificate)
 
 
+@lru_cache(maxsize=8)
 def compile_catalog(catalog: Catalog, platform: Platform) -> DesiredCatalog:
+    """What the catalogue makes in the gateway. It is kept for a while, as above."""
     backends = catalog_backends(catalog, platform.cluster)
     secrets = named_values(catalog, platform.vault_url or "")
     return DesiredCatalog(unified_api(), requested_model_fragment(), api_policy(catalog), backends, secrets)

@@ -220,13 +220,15 @@ def _contains(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 
 
 def _equivalent(found: Any, wanted: Any) -> bool:
+    if found == wanted:  # the usual case, in which nothing need be walked through
+        return True
     if isinstance(wanted, dict) and isinstance(found, Mapping):
         return _is_only_filled_in(found, wanted) and all(
             _equivalent(found.get(name), value) for name, value in wanted.items()
         )
     if isinstance(wanted, list) and isinstance(found, list):
         return len(found) == len(wanted) and all(map(_equivalent, found, wanted))
-    return bool(found == wanted)
+    return False
 
 
 def _is_only_filled_in(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:

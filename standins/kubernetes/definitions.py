@@ -17,6 +17,8 @@ import yaml
 
 Node = dict[str, Any]
 _FOLDER = Path(__file__).parent / "definitions"
+#: The one in C reads the files in a tenth of the time, which every start of the stand-ins and of tests takes.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _WORDS = {
     "map": "x-kubernetes-map-type",
     "list": "x-kubernetes-list-type",
@@ -27,7 +29,7 @@ _WORDS = {
 
 def read(name: str) -> Any:
     """The content of one file."""
-    return yaml.safe_load((_FOLDER / name).read_text())
+    return yaml.load((_FOLDER / name).read_text(), _LOADER)
 
 
 def expanded(node: Any) -> Node:

@@ -72,31 +72,40 @@ def definitions() -> list[Path]:
     """A file with the CustomResourceDefinition of each kind that is not Kubernetes' own. What the cache
     folder lacks is fetched with Go. Raises Absent.
     """
-    return [_definition(module, path) for module, path in DEFINITIONS]
+    return [file_of(module, MODULES[module], path) for module, path in DEFINITIONS]
 
 
-def _definition(module: str, path: str) -> Path:
-    digest = hashlib.sha256(f"{module} {MODULES[module]} {path}".encode()).hexdigest()
+def file_of(module: str, checksum: str, path: str) -> Path:
+    """A file of a module, from the cache folder, or else fetched with Go. Raises Absent."""
+    digest = hashlib.sha256(f"{module} {checksum} {path}".encode()).hexdigest()
     kept = folder() / f"definition-{digest[:16]}.yaml"
     if not kept.exists():
-        answer = _run([go(), "mod", "download", "-json", module], cwd=folder())
-        found = json.loads(answer.stdout or "{}")
-        if answer.returncode or found.get("Sum") != MODULES[module]:
-            why = found.get("Error") or answer.stderr or f"its checksum is {found.get('Sum')}"
-            raise Absent(f"the definitions in {module} cannot be had: {why}")
-        _keep(kept, lambda new: shutil.copyfile(Path(found["Dir"]) / path, new))
+        content = content_of(module, checksum)
+        keep(kept, lambda new: shutil.copyfile(content / path, new))
     return kept
 
 
-def go() -> str:
-    """The Go command. Raises Absent where there is none, or an old one."""
+def content_of(module: str, checksum: str) -> Path:
+    """The folder of Go's cache with the content of a module, `path@version`, which has this checksum, as in a
+    go.sum. Raises Absent.
+    """
+    answer = run([go(), "mod", "download", "-json", module], cwd=folder())
+    found = json.loads(answer.stdout or "{}")
+    if answer.returncode or found.get("Sum") != checksum:
+        why = found.get("Error") or answer.stderr or f"its checksum is {found.get('Sum')}"
+        raise Absent(f"the content of {module} cannot be had: {why}")
+    return Path(found["Dir"])
+
+
+def go(oldest: tuple[int, int] = _OLDEST_GO) -> str:
+    """The Go command. Raises Absent where there is none, or an older one."""
     found = shutil.which("go") or shutil.which(INSTALLED)
-    needed = ".".join(map(str, _OLDEST_GO))
+    needed = ".".join(map(str, oldest))
     if found is None:
         raise Absent(f"Go is not here (https://go.dev/doc/install; {needed} or newer)")
-    version = _run([found, "env", "GOVERSION"], cwd=folder()).stdout.strip()
+    version = run([found, "env", "GOVERSION"], cwd=folder()).stdout.strip()
     number = re.match(r"go(\d+)\.(\d+)", version)
-    if number is None or tuple(map(int, number.groups())) < _OLDEST_GO:
+    if number is None or tuple(map(int, number.groups())) < oldest:
         raise Absent(f"Go {needed} or newer is needed; {found} is {version}")
     return found
 
@@ -108,11 +117,11 @@ def build() -> Path:
     command = [go(), "build", "-mod=readonly", "-trimpath", "-ldflags", _flags(), "-o"]
 
     def compile_to(new: Path) -> None:
-        answer = _run([*command, str(new), "."], cwd=SOURCES)
+        answer = run([*command, str(new), "."], cwd=SOURCES)
         if answer.returncode:
             raise RuntimeError(f"the program cannot be built:\n{answer.stderr}")
 
-    return _keep(built(), compile_to)
+    return keep(built(), compile_to)
 
 
 def _flags() -> str:
@@ -124,7 +133,7 @@ def _flags() -> str:
     return " ".join(["-s", "-w", *(f"-X {_COMPONENT}.{name}={value}" for name, value in said.items())])
 
 
-def _keep(path: Path, make: Callable[[Path], object]) -> Path:
+def keep(path: Path, make: Callable[[Path], object]) -> Path:
     """Make a file under another name first: a reader finds the whole file, or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f"{path.name}.{os.getpid()}")
@@ -136,7 +145,8 @@ def _keep(path: Path, make: Callable[[Path], object]) -> Path:
     return path
 
 
-def _run(command: list[str], *, cwd: Path) -> subprocess.CompletedProcess[str]:
+def run(command: list[str], *, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """A command of Go; `cwd` is made where it is missing."""
     cwd.mkdir(parents=True, exist_ok=True)
     settings = {"CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOWORK": "off", "GOTOOLCHAIN": "local"}
     return subprocess.run(

@@ -8,6 +8,7 @@ https://learn.microsoft.com/azure/aks/kubernetes-rbac-entra-id
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import secrets
@@ -108,7 +109,7 @@ class ControlPlane:
 
     def kubectl(self, *words: str, text: str = "") -> str:
         """What the administrator's kubectl says; `text` is its standard input. Raises RuntimeError."""
-        kubeconfig = self._kubeconfig()
+        kubeconfig = self.kubeconfig()
         answer = subprocess.run(
             [str(self.program), "kubectl", "--kubeconfig", str(kubeconfig), *words],
             env={**os.environ, "HOME": str(self.folder)},
@@ -167,7 +168,7 @@ class ControlPlane:
 
     def _controllers(self) -> Mapping[str, str]:
         return {
-            "kubeconfig": str(self._kubeconfig()),
+            "kubeconfig": str(self.kubeconfig()),
             "leader-elect": "false",
             "secure-port": "0",
             "controllers": _CONTROLLERS,
@@ -175,9 +176,11 @@ class ControlPlane:
             "root-ca-file": str(self.folder / "ca.pem"),
         }
 
-    def _kubeconfig(self) -> Path:
+    def kubeconfig(self) -> Path:
+        """The administrator's; it names no other file."""
         path = self.folder / "kubeconfig"
-        cluster = {"server": self.address, "certificate-authority": str(self.folder / "ca.pem")}
+        authority = base64.b64encode(self.authority.encode()).decode()
+        cluster = {"server": self.address, "certificate-authority-data": authority}
         content = {
             "apiVersion": "v1",
             "kind": "Config",

@@ -107,7 +107,7 @@ class RealCluster:
         self.administrator.ask("PUT", f"{DEFINITIONS}/{name}", definition)
         wait_until(
             f"{name} is served: {served}",
-            lambda: {_is_served(self.plane, path), self._is_discovered(path)} == {served},
+            lambda: {is_served(self.plane, path), self._is_discovered(path)} == {served},
         )
 
     def is_described(self, kind: str) -> bool:
@@ -194,7 +194,7 @@ def define(plane: ControlPlane, kinds: list[Path]) -> None:
     """Install the definitions, before the controllers start, which look for new kinds twice a minute only."""
     plane.kubectl("apply", "--server-side", *(f"--filename={kind}" for kind in kinds))
     lists = [path for _, path in DEFINED.values()]
-    wait_until("the kinds are served", lambda: all(_is_served(plane, path) for path in lists))
+    wait_until("the kinds are served", lambda: all(is_served(plane, path) for path in lists))
 
 
 def give_rights(plane: ControlPlane, workers: str) -> None:
@@ -232,7 +232,7 @@ def _issuer(standins: StandInsAt) -> Issuer:
     return Issuer(f"https://sts.windows.net/{TENANT}/", discovery, Path(standins.ca).read_text())
 
 
-def _is_served(plane: ControlPlane, path: str) -> bool:
+def is_served(plane: ControlPlane, path: str) -> bool:
     """Whether the kind's objects can be listed."""
     try:
         plane.administrator.items(path)

@@ -4,13 +4,13 @@ the clock.
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
 from shared.errors import AccessDenied, Busy, KindNotServed, Rejected, Unavailable
 from shared.gateway_api.controllers import Controller, controller_of
@@ -27,7 +27,6 @@ from shared.resources.actual import (
     Namespace,
     Route,
     Workspace,
-    parents_in,
 )
 from shared.resources.inference_config import configuration_of
 from shared.resources.served_kinds import ServedKinds
@@ -42,6 +41,8 @@ from shared.resources.workspaces import (
 )
 from tests.fakes.calls import Calls, Made
 from tests.fakes.gateways import GATEWAY, accepted, parents_of
+
+T = TypeVar("T")
 
 QUOTA = "count/workspaces.kaito.sh"
 NAME = "gpu"
@@ -192,16 +193,29 @@ class FakeCluster:
         return found
 
     def _route(self, home: str, name: str, kept: Kept) -> Route:
-        spec = deepcopy(kept.manifest["spec"])
+        spec = _copied(kept.manifest["spec"])
         return Route(
             name,
             _is_managed(kept.manifest),
             spec,
             kept.generation,
-            self.said.get(f"{home}/{name}", self._accepted(home, spec, kept.generation)),
+            self._said_of(home, name, kept),
             dict(kept.annotations),
             kept.created,
         )
+
+    def _parents(self) -> tuple[Parent, ...]:
+        """What controllers say of any of the routes."""
+        return tuple(
+            parent
+            for (home, kind, name), kept in self.state.objects.items()
+            if kind == "HTTPRoute"
+            for parent in self._said_of(home, name, kept)
+        )
+
+    def _said_of(self, home: str, name: str, kept: Kept) -> tuple[Parent, ...]:
+        accepted_now = self._accepted(home, kept.manifest["spec"], kept.generation)
+        return self.said.get(f"{home}/{name}", accepted_now)
 
     def _accepted(self, home: str, spec: Manifest, generation: int) -> tuple[Parent, ...]:
         named = parents_of(home, spec) & self.gateways.keys()
@@ -216,7 +230,7 @@ class FakeCluster:
             gateway = self.gateways.get(name)
             if gateway is None:
                 return None
-            return controller_of(gateway) or controller_of(gateway, parents_in(self._routes()))
+            return controller_of(gateway) or controller_of(gateway, self._parents())
 
     async def annotate_route(self, namespace: str, name: str, annotations: Mapping[str, str | None]) -> None:
         target = f"{namespace}/{name}"
@@ -341,7 +355,7 @@ class FakeCluster:
         found: dict[str, list[Limit]] = {}
         for (home, kind, name), kept in self.state.objects.items():
             if kind == wanted:
-                limit = Limit(kind, name, _is_managed(kept.manifest), deepcopy(kept.manifest["spec"]))
+                limit = Limit(kind, name, _is_managed(kept.manifest), _copied(kept.manifest["spec"]))
                 found.setdefault(home, []).append(limit)
         return found
 
@@ -353,7 +367,7 @@ class FakeCluster:
                 return None
             manifest = kept.manifest
             return ConfigMap(
-                name, _is_managed(manifest), manifest.get("immutable") is True, deepcopy(manifest["data"])
+                name, _is_managed(manifest), manifest.get("immutable") is True, _copied(manifest["data"])
             )
 
     async def change_workspace(self, manifest: Manifest, resource_version: str) -> None:
@@ -446,10 +460,10 @@ class FakeCluster:
         """Applying what is there already changes nothing, not even the version."""
         kept = table.get(key)
         if kept is None:
-            table[key] = Kept(deepcopy(manifest), self._version(), self._clock.now())
+            table[key] = Kept(_copied(manifest), self._version(), self._clock.now())
         elif kept.manifest != manifest:
             kept.generation += kept.manifest.get("spec") != manifest.get("spec")
-            kept.manifest, kept.version = deepcopy(manifest), self._version()
+            kept.manifest, kept.version = _copied(manifest), self._version()
         self._catch_up()
 
     def _require_label(self, namespace: str) -> None:
@@ -588,6 +602,12 @@ def _conditions(nodes: bool, done: bool, fails: bool) -> tuple[Mapping[str, Any]
     return tuple(
         {"type": name, "status": str(true), "reason": why, "message": why} for name, true, why in rows
     )
+
+
+def _copied(plain: T) -> T:
+    """A copy of plain data, in a tenth of the time that `deepcopy` takes."""
+    copied: T = pickle.loads(pickle.dumps(plain))
+    return copied
 
 
 def _match(kept: Kept, version: str) -> None:

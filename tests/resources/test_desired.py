@@ -196,3 +196,10 @@ def test_every_backend_that_a_policy_names_exists_and_no_name_stands_twice(catal
     assert routed - set(names) <= {expression("the variable", name="backend")}
     assert len(names) == len(set(names))
     assert {member.backend for each in desired.backends for member in each.members} <= set(names)
+
+
+def test_what_was_compiled_for_a_request_is_not_compiled_again() -> None:
+    other = replace(REQUEST, display_name="Another name")
+    assert compile_gateway(REQUEST, a_catalog(), PLATFORM) is compile_gateway(REQUEST, a_catalog(), PLATFORM)
+    assert compile_gateway(other, a_catalog(), PLATFORM).display_name == "Another name"
+    assert compile_catalog(a_catalog(), PLATFORM) is compile_catalog(a_catalog(), PLATFORM)

@@ -33,7 +33,7 @@ from shared.messaging import retry_state
 from shared.policies import policy_xml
 from shared.requests import request
 from shared.requests.paths import RequestPaths
-from shared.resources import backends, desired, key_slots, keys, product, unified_api_plan
+from shared.resources import backends, key_slots, keys, product, unified_api_plan
 from shared.stages import (
     provision_catalog,
     provision_gateway,
@@ -67,11 +67,7 @@ REMEMBERED: tuple[tuple[Any, str], ...] = (
     (evaluation, "review"), (decision, "review"), (receive_push, "review"), (rules, "review"),
 )  # fmt: skip
 #: Properties that are computed anew each time.
-DIGESTS: tuple[tuple[type, str], ...] = (
-    (desired.DesiredGateway, "digest"), (desired.DesiredCatalog, "digest"),
-    (desired.DesiredCatalog, "api_digest"), (desired.DesiredWorkspaces, "digest"),
-    (backends.Backend, "digest"),
-)  # fmt: skip
+DIGESTS: tuple[tuple[type, str], ...] = ((backends.Backend, "digest"),)
 
 
 #: What the app keeps of trees and their files, from one story to the next in one process.
