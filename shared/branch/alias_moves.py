@@ -22,11 +22,8 @@ def alias_problems(
     """
     if before is None or before.catalog is None:
         return
-    models = {
-        each.team: {model.name for model in each.request.models}
-        for each in accepted.values()
-        if each.request is not None and each.team is not None
-    }
+    requests = [each.request for each in accepted.values() if each.request is not None]
+    models = {each.team: {model.name for model in each.models} for each in requests}
     was, leads = _aliases(before.catalog), _aliases(after)
     for alias in sorted(was):
         if leads.get(alias) != was[alias]:

@@ -300,15 +300,15 @@ def _catalog(written: CatalogSchema) -> Catalog:
 def _model(written: ModelSchema, named_release: Release | None) -> CatalogModel:
     release = named_release or DEFAULT_RELEASE
     named = _named(written, release) if written.provider == "kaito" else None
-    breaker, price, asked = written.circuit_breaker, written.price, written.dedicated
+    asked = written.dedicated
     return CatalogModel(
         name=written.name,
         provider=written.provider,
         members=tuple(_members(written, named or written.served_name or written.name)),
-        breaker=Breaker(breaker.failures, breaker.interval, breaker.trip) if breaker else None,
+        breaker=_breaker(written),
         retries=written.retries,
         fallback=written.fallback,
-        price=Price(price.prompt, price.completion) if price else None,
+        price=Price(written.price.prompt, written.price.completion) if written.price else None,
         max_tokens_per_minute=written.max_tokens_per_minute,
         max_daily_tokens=written.max_daily_tokens,
         capacity=written.capacity,
@@ -338,6 +338,11 @@ def _serves(written: ModelSchema, release: Release | None) -> frozenset[Ability]
     usual = usual_abilities(written.provider, written.preset, release, written.tool_parser)
     serves = usual if written.serves is None else frozenset(written.serves)
     return serves & SCREENED if written.screened else serves
+
+
+def _breaker(written: ModelSchema) -> Breaker | None:
+    rule = written.circuit_breaker
+    return Breaker(rule.failures, rule.interval, rule.trip) if rule else None
 
 
 def _shared(written: ModelSchema) -> SharedWorkspace | None:
