@@ -48,6 +48,11 @@ OPTIONS: Json = {
     # Recordings of the live service keep the comments of a policy; users report policies that came back
     # without.
     "policy_comments_kept": True,
+    # Samples of the service let an API take keys as bearer tokens by a field that no published description
+    # has (`apis.BEARER_VERSION`). Resource Manager may as well ignore what it does not know.
+    "bearer_field": "kept",
+    # Whether the gateway acts on the field, which it has kept.
+    "bearer_field_works": True,
 }
 
 
