@@ -13,6 +13,7 @@ from shared.ports import (
     DeadLetters,
     Deliveries,
     Gateway,
+    GatewayCalls,
     Projects,
     Reports,
     Repository,
@@ -68,6 +69,8 @@ class App(Protocol):
     def repository(self) -> Repository: ...
     @property
     def gateway(self) -> Gateway: ...
+    @property
+    def gateway_calls(self) -> GatewayCalls: ...
     @property
     def vault(self) -> Vault: ...
     @property

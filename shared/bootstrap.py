@@ -17,7 +17,18 @@ from shared.adapters.clock import SystemClock
 from shared.app import Paths, Timeouts
 from shared.branch.repository_state import is_read
 from shared.cluster_ports import Cluster, Roads
-from shared.ports import Bus, DeadLetters, Deliveries, Gateway, Projects, Reports, Repository, Roles, Vault
+from shared.ports import (
+    Bus,
+    DeadLetters,
+    Deliveries,
+    Gateway,
+    GatewayCalls,
+    Projects,
+    Reports,
+    Repository,
+    Roles,
+    Vault,
+)
 from shared.resources.desired import Platform, Playground
 from shared.resources.workspaces import Cluster as ClusterFacts
 from shared.secret import SecretValue
@@ -119,6 +130,12 @@ class RealApp:
         from shared.adapters.api_management import ApiManagement
 
         return ApiManagement(self.settings.apim_service_id, self._resource_manager, self._credential)
+
+    @cached_property
+    def gateway_calls(self) -> GatewayCalls:
+        from shared.adapters.gateway_calls import GatewayCalls as Caller
+
+        return Caller(self.platform.gateway_url)
 
     @cached_property
     def vault(self) -> Vault:

@@ -12,6 +12,10 @@ import hashlib
 import re
 
 API = "ai"
+BEARER_API = "ai-bearer"
+"""The API of clients that send their key as a bearer token."""
+PROBE = "mergekey-probe"
+"""The product and the subscription with which the platform tries that API."""
 FRAGMENT = "requested-model"
 CATALOG_TEAM = "catalogue"
 RESERVED = frozenset({CATALOG_TEAM, "platform", "all"})
@@ -136,6 +140,11 @@ def team_named_in(name: str) -> str | None:
 def subscription(team: str) -> str:
     """The team's API Management subscription, which holds its keys."""
     return f"team-{team}"
+
+
+def mirror(of: str) -> str:
+    """The subscription with the keys of another one as bearer tokens. No team's name has a double dash."""
+    return f"{of}--bearer"
 
 
 def backend(team: str, model: str) -> str:

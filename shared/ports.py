@@ -31,6 +31,7 @@ from shared.resources.actual import (
     TracingConnection,
 )
 from shared.resources.backends import Backend, NamedValue
+from shared.resources.bearer import BearerKeys
 from shared.resources.desired import DesiredCatalog
 from shared.secret import SecretValue
 
@@ -240,13 +241,19 @@ class Gateway(Protocol):
     async def product_subscriptions(self, product: str) -> list[Subscription]: ...
     async def subscription(self, name: str) -> Subscription | None: ...
     async def put_subscription(
-        self, name: str, product: str, display_name: str, etag: str | None
+        self, name: str, product: str, display_name: str, etag: str | None, keys: Keys | None = None
     ) -> Keys | None:
-        """Creates it active, or makes it active again; the two keys if the answer carries them."""
+        """Creates it active, or makes it active again, with these keys if any are given; the two keys if the
+        answer carries them.
+        """
         ...
 
     async def suspend_subscription(self, name: str, etag: str) -> None: ...
     async def keys(self, subscription: str) -> Keys: ...
+    async def put_keys(self, subscription: str, keys: Keys) -> None:
+        """Other keys, and nothing else: a suspended subscription stays suspended."""
+        ...
+
     async def regenerate_key(self, subscription: str, which: int) -> None:
         """A new primary (0) or secondary (1) key."""
         ...
@@ -280,6 +287,30 @@ class Gateway(Protocol):
 
     async def mark_api(self, name: str, marker: Marker) -> None:
         """Mark success: write the marker and require a subscription."""
+        ...
+
+    async def mark_bearer_api(self, name: str, keys: BearerKeys) -> None:
+        """The same of the API of bearer keys, and where it takes them."""
+        ...
+
+    async def takes_bearer(self, name: str) -> bool:
+        """Whether the contract, read in the version that may have it, takes keys as bearer tokens. Raises
+        Rejected where the service does not know that version.
+        """
+        ...
+
+    async def delete_api(self, name: str, etag: str) -> None:
+        """With its operations, its policy and its links."""
+        ...
+
+
+class GatewayCalls(Protocol):
+    """The gateway of API Management, called as clients call it."""
+
+    async def status(self, url: str, authorization: SecretValue) -> int:
+        """The status that a GET with this header `Authorization` is answered with. Raises Unavailable where
+        nothing answers.
+        """
         ...
 
 

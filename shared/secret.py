@@ -20,6 +20,10 @@ class SecretValue:
         """The key itself. Only the adapters that send it call this."""
         return self._value
 
+    def as_bearer(self) -> SecretValue:
+        """The whole header `Authorization` of a client that sends this key."""
+        return SecretValue(f"Bearer {self._value}")
+
     def fingerprint(self, name: str) -> str:
         """Sixteen hexadecimal digits that tell whether the secret called `name` holds this value.
 

@@ -1,18 +1,20 @@
 """API Management, api-version 2024-05-01: https://learn.microsoft.com/rest/api/apimanagement
 
 One client per process. Updates and deletions carry the ETag that was read. Creating a link locks the API, so
-links are created one at a time here; a lock of another client (409) is `Busy`.
+links to one API are created one at a time here; a lock of another client (409) is `Busy`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 
-from shared.adapters.answers import text
+from shared.adapters.answers import instance, text
 from shared.adapters.api_management_backends import SYSTEM, Backends
 from shared.adapters.api_management_contracts import (
     FRAGMENT_DESCRIPTION,
@@ -33,18 +35,23 @@ from shared.adapters.azure_sdk import (
 from shared.adapters.sharing import NextFlight
 from shared.adapters.translate import require_parent, understood
 from shared.marker import Marker
+from shared.names import API
 from shared.policies.policy_xml import digest_of
 from shared.policies.product_policy import granted_by
 from shared.ports import Keys
 from shared.resources.actual import Api, Fragment, Policy, Product, Subscription
+from shared.resources.bearer import BEARER_PATH, KEY_NAMES_OF, BearerKeys
 from shared.resources.desired import DesiredCatalog
-from shared.resources.unified_api import PATH
+from shared.resources.unified_api import KEY_NAMES, PATH
 from shared.secret import SecretValue
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
 
 V = TypeVar("V")
+
+#: The version that the SDK speaks, and the one whose contracts of APIs may have the field `bearer`.
+VERSION, NATIVE_VERSION = "2024-05-01", "2025-03-01-preview"
 
 
 class ApiManagement(Backends):
@@ -66,7 +73,7 @@ class ApiManagement(Backends):
             credential, service.subscription, **resource_manager_options(SYSTEM, resource_manager)
         )
         super().__init__(client, service_id, (service.group, service.name), patience)
-        self._linking = asyncio.Lock()
+        self._linking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._lists: NextFlight[list[Product]] = NextFlight()
 
     async def product(self, name: str) -> Product | None:
@@ -139,7 +146,7 @@ class ApiManagement(Backends):
             )
 
     async def link_product(self, product: str, api: str) -> None:
-        async with self._linking:
+        async with self._linking[api]:
             with understood(SYSTEM):
                 await self._client.product_api.create_or_update(*self._at, product, api)
 
@@ -186,12 +193,16 @@ class ApiManagement(Backends):
         return await self._find(self._client.subscription.get(*self._at, name, cls=_with_etag), _subscription)
 
     async def put_subscription(
-        self, name: str, product: str, display_name: str, etag: str | None
+        self, name: str, product: str, display_name: str, etag: str | None, keys: Keys | None = None
     ) -> Keys | None:
         from azure.mgmt.apimanagement.models import SubscriptionCreateParameters
 
         body = SubscriptionCreateParameters(
-            scope=f"/products/{product}", display_name=display_name, state="active", allow_tracing=False
+            scope=f"/products/{product}",
+            display_name=display_name,
+            state="active",
+            allow_tracing=False,
+            **_written(keys),
         )
         with understood(SYSTEM):
             return _keys(
@@ -212,6 +223,14 @@ class ApiManagement(Backends):
             assert keys is not None, "listSecrets answers with both keys"
             return keys
 
+    async def put_keys(self, subscription: str, keys: Keys) -> None:
+        from azure.mgmt.apimanagement.models import SubscriptionUpdateParameters
+
+        primary, secondary = keys
+        body = SubscriptionUpdateParameters(primary_key=primary.reveal(), secondary_key=secondary.reveal())
+        with understood(SYSTEM):
+            await self._client.subscription.update(*self._at, subscription, "*", body)
+
     async def regenerate_key(self, subscription: str, which: int) -> None:
         operations = self._client.subscription
         regenerate = (operations.regenerate_primary_key, operations.regenerate_secondary_key)[which]
@@ -231,15 +250,17 @@ class ApiManagement(Backends):
         """
         from azure.mgmt.apimanagement.models import ApiCreateOrUpdateParameter
 
+        title, path = ("AI models", PATH) if name == API else ("AI models, bearer keys", BEARER_PATH)
+        where = KEY_NAMES if name == API else KEY_NAMES_OF[desired.bearer or "native"]
         body = ApiCreateOrUpdateParameter(
-            display_name="AI models",
+            display_name=title,
             description=str(marker),
             api_revision_description=desired.api_digest,
-            path=PATH,
+            path=path,
             protocols=["https"],
             format="openapi+json",
             value=json.dumps(desired.api),
-            **require_keys(),
+            **require_keys(where),
         )
         with understood(SYSTEM):
             await wait_for_operation(
@@ -290,6 +311,59 @@ class ApiManagement(Backends):
                 *self._at, name, "*", ApiUpdateContract(description=str(marker), **require_keys())
             )
 
+    async def mark_bearer_api(self, name: str, keys: BearerKeys) -> None:
+        """The native way's field is in no published description: the SDK's models would drop it."""
+        header, query = KEY_NAMES_OF[keys.way]
+        names: dict[str, str] = {"header": header, "query": query}
+        if keys.way == "native":
+            names["bearer"] = "enabled"
+        properties = {
+            "description": str(keys.marker),
+            "subscriptionRequired": True,
+            "subscriptionKeyParameterNames": names,
+        }
+        with understood(SYSTEM):
+            await self._send("PATCH", name, NATIVE_VERSION if keys.way == "native" else VERSION, properties)
+
+    async def takes_bearer(self, name: str) -> bool:
+        with understood(SYSTEM):
+            properties = await self._send("GET", name, NATIVE_VERSION)
+            names = instance(dict, properties.get("subscriptionKeyParameterNames") or {})
+            return str(names.get("bearer", "")).lower() == "enabled"
+
+    async def _send(
+        self, method: str, api: str, version: str, properties: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """One request about an API in another version, through the client's own pipeline. Returns the
+        properties in the answer.
+        """
+        from azure.core.exceptions import HttpResponseError
+        from azure.core.rest import HttpRequest
+
+        request = HttpRequest(
+            method,
+            f"{self._service_id}/apis/{quote(api)}",
+            params={"api-version": version},
+            headers={"Accept": "application/json", **({"If-Match": "*"} if properties else {})},
+            json={"properties": properties} if properties else None,
+        )
+        response = await self._client._send_request(request)
+        if response.status_code >= 300:
+            raise HttpResponseError(response=response)
+        return instance(dict, instance(dict, response.json()).get("properties") or {})
+
+    async def delete_api(self, name: str, etag: str) -> None:
+        with understood(SYSTEM):
+            await wait_for_operation(
+                SYSTEM,
+                self._patience,
+                self._client.api.begin_delete,
+                *self._at,
+                name,
+                if_match=etag,
+                delete_revisions=True,
+            )
+
     async def _find(self, call: Awaitable[Any], read: Callable[[Any, str], V]) -> V | None:
         """Read the object and its ETag with `read`; None when it is absent."""
         from azure.core.exceptions import ResourceNotFoundError
@@ -334,6 +408,12 @@ def _subscription(contract: Any, etag: str) -> Subscription:
     return Subscription(
         text(contract.name), etag, contract.display_name or "", product, owner[-1], text(contract.state)
     )
+
+
+def _written(keys: Keys | None) -> dict[str, str]:
+    if keys is None:
+        return {}
+    return {"primary_key": keys[0].reveal(), "secondary_key": keys[1].reveal()}
 
 
 def _keys(answer: Any) -> Keys | None:

@@ -50,10 +50,10 @@ def fragment_of(contract: Any, _: str) -> Fragment:
     return Fragment(canonical_digest(text(contract.value)), int(said["rules"]) if said else 0)
 
 
-def require_keys() -> dict[str, Any]:
-    """The fields of every write of the API."""
+def require_keys(where: tuple[str, str] = KEY_NAMES) -> dict[str, Any]:
+    """The fields of every write of an API that takes keys there: header, parameter of the query."""
     from azure.mgmt.apimanagement.models import SubscriptionKeyParameterNamesContract
 
-    header, query = KEY_NAMES
+    header, query = where
     names = SubscriptionKeyParameterNamesContract(header=header, query=query)
     return {"subscription_required": True, "subscription_key_parameter_names": names}

@@ -18,6 +18,7 @@ from shared.cluster_ports import Cluster
 from shared.documents.problem import listed
 from shared.errors import MergekeyError, PermanentError, Unavailable
 from shared.resources.backends import require_readable
+from shared.resources.bearer import base_url
 from shared.resources.served_kinds import NEEDED
 from shared.stages.open_ways import find_open_ways
 
@@ -42,6 +43,7 @@ def _calls(app: App) -> Iterator[tuple[str, Awaitable[object]]]:
     yield "GitHub", _branch(app)
     yield "Service Bus", app.dead_letters.peek(1)
     yield "API Management", _gateway(app)
+    yield "bearer keys", _bearer_keys(app)
     yield "Key Vault", app.vault.versions(secret)
     yield "role assignments", app.roles.readers_of(secret)
     if app.cluster is not None:
@@ -83,6 +85,26 @@ async def _gateway(app: App) -> None:
         app.gateway.named_values(names.CREDENTIAL_PREFIX, app.platform.repository),
     )
     require_readable({value.url: value.unreadable for value in values if value.ours and value.unreadable})
+
+
+async def _bearer_keys(app: App) -> None:
+    """Raise PermanentError where the platform's own key is not taken as a bearer token. That the API's
+    contract says so proves nothing: what counts is the answer to a call. Without that API nothing is asked.
+    """
+    gateway = app.gateway
+    api, subscription = await asyncio.gather(gateway.api(names.BEARER_API), gateway.subscription(names.PROBE))
+    if api is None or not api.was_finished:
+        return
+    if subscription is None or subscription.state != "active":
+        raise Unavailable("the platform's own key is not there yet", reason="BearerKeysUnproven")
+    key = (await gateway.keys(names.PROBE))[0]
+    status = await app.gateway_calls.status(f"{base_url(app.platform.gateway_url)}/models", key.as_bearer())
+    if status != 200:
+        raise PermanentError(
+            f"GET /models with a bearer key is answered with {status}: write `bearerKeys: mirrored` into the "
+            "catalogue, or false",
+            reason="BearerKeysRefused",
+        )
 
 
 async def _cluster(cluster: Cluster) -> None:

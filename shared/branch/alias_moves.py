@@ -24,11 +24,11 @@ def alias_problems(
         return
     requests = [each.request for each in accepted.values() if each.request is not None]
     models = {each.team: {model.name for model in each.models} for each in requests}
-    was, leads = _aliases(before.catalog), _aliases(after)
-    for alias in sorted(was):
-        if leads.get(alias) != was[alias]:
-            users = sorted(team for team, names in models.items() if was[alias] in names)
-            yield from _moved(path, alias, was[alias], leads.get(alias), users, models)
+    leads = _aliases(after)
+    for alias, was in sorted(_aliases(before.catalog).items()):
+        if leads.get(alias) != was:
+            users = sorted(team for team, names in models.items() if was in names)
+            yield from _moved(path, alias, was, leads.get(alias), users, models)
 
 
 def _aliases(catalog: Catalog) -> dict[str, str]:

@@ -12,7 +12,14 @@ from pydantic import ValidationError
 from shared import names
 from shared.catalog.catalog_schema import USUAL_CLASSES, CatalogSchema, DedicatedSchema, ModelSchema
 from shared.catalog.cross_checks import cross_field_checks, workspace_faults
-from shared.catalog.terms import PRESET_NAME, WRITTEN_NAME, Ability, Classification, Provider
+from shared.catalog.terms import (
+    PRESET_NAME,
+    WRITTEN_NAME,
+    Ability,
+    BearerWay,
+    Classification,
+    Provider,
+)
 from shared.catalog.verbs import SCREENED, usual_abilities
 from shared.catalog.workspace_checks import Setup
 from shared.documents.problem import Problem, capped
@@ -214,6 +221,15 @@ class Catalog:
     kaito: Release | None = None
     node_price: Mapping[str, Decimal] = field(default_factory=dict)
     pools_taken: int = 0
+    #: How the catalogue wants keys to be taken as bearer tokens; None for not at all.
+    bearer_keys: BearerWay | None = "native"
+
+    @property
+    def bearer_way(self) -> BearerWay | None:
+        """How keys are taken as bearer tokens. Where callers need a token of Entra there is no way: one
+        header cannot hold both.
+        """
+        return None if self.tokens is not None else self.bearer_keys
 
     @property
     def has_workspaces(self) -> bool:
@@ -294,6 +310,7 @@ def _catalog(written: CatalogSchema) -> Catalog:
         kaito=written.kaito,
         node_price=written.node_price,
         pools_taken=written.pools_taken,
+        bearer_keys="native" if written.bearer_keys is None else written.bearer_keys or None,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from shared.catalog.catalog_fields import (
@@ -234,6 +236,10 @@ class CatalogSchema(Schema):
     )
     entra_tokens: TokensSchema | None = Field(
         default=None, description="tokens that callers need besides the key"
+    )
+    bearer_keys: Literal["native", "mirrored", False] | None = Field(
+        default=None,
+        description="how keys are taken as bearer tokens, by a second API: native, mirrored or false",
     )
     origins: list[Origin] = Field(
         default_factory=list, description="the web pages that may call, such as https://chat.contoso.com"

@@ -292,8 +292,15 @@ def _services(document: Document, entries: Entries) -> Iterator[Problem]:
             f"{quote(host_of(url))} must be a public host, such as "
             "contoso-safety.cognitiveservices.azure.com.",
         )
+    yield from _bearer_problems(document)
     yield from _repeated_origins(document)
     yield from _prices(document)
+
+
+def _bearer_problems(document: Document) -> Iterator[Problem]:
+    if document.get(("bearerKeys",)) and document.get(("entraTokens",)) is not None:
+        advice = "One header cannot hold a key and a token. Leave 'bearerKeys' out, or write false."
+        yield document.problem(("bearerKeys",), "NotAllowed", f"'entraTokens' stands here, too. {advice}")
 
 
 def _prices(document: Document) -> Iterator[Problem]:

@@ -14,16 +14,18 @@ from shared.catalog.catalog import Catalog
 from shared.inventory.snapshot import ActualTeam, DesiredTeam, Part, Snapshot, Times
 from shared.marker import Marker
 from shared.names import CATALOG_TEAM
+from shared.resources.bearer import plan_bearer, plan_probe
 from shared.resources.desired import (
     Platform,
     compile_catalog,
     compile_gateway,
+    compile_probe,
     compile_project,
     compile_shared_workspaces,
     compile_workspaces,
 )
 from shared.resources.keys import plan_keys, plan_withdrawn_keys
-from shared.resources.plan import Finding, Kind, Pending, Plan, Refused, describe, known
+from shared.resources.plan import Create, Finding, Kind, Pending, Plan, Refused, Unread, describe, known
 from shared.resources.product import plan_closing, plan_hold, plan_product, plan_withdrawal
 from shared.resources.project import plan_project, plan_withdrawn_project
 from shared.resources.unified_api_plan import plan_catalog, plan_cleaning
@@ -55,7 +57,8 @@ class Difference:
     @property
     def is_by_release(self) -> bool:
         """Whether another version of Mergekey alone may have caused it."""
-        return self.finding.kind in _BY_RELEASE
+        second_link = Create("product link", names.product(self.team), names.BEARER_API)
+        return self.finding == second_link or self.finding.kind in _BY_RELEASE
 
 
 def repaired_teams(findings: Iterable[Difference], snapshot: Snapshot) -> frozenset[str]:
@@ -96,7 +99,15 @@ def plans_to_grant(
     marker = Marker(platform.repository, team, wanted.path, "", gateway.digest, expires=request.expires)
     plans: dict[Part, Plan] = {
         "Gateway": plan_product(gateway, marker, actual.product),
-        "Keys": plan_keys(request, ours, platform.gateway_url, actual.keys, times.now, times.key_overlap),
+        "Keys": plan_keys(
+            request,
+            ours,
+            platform.gateway_url,
+            actual.keys,
+            times.now,
+            times.key_overlap,
+            mirrored=catalog.bearer_way == "mirrored",
+        ),
         "Projects": _plan_project(wanted, platform, actual, times),
     }
     if platform.cluster is None:
@@ -158,6 +169,10 @@ def plans_for_catalog(
     marker = Marker(platform.repository, CATALOG_TEAM, "", "", desired.digest)
     yield plan_catalog(desired, marker, snapshot.catalog)
     yield plan_cleaning(desired, marker, snapshot.catalog)
+    if not isinstance(snapshot.bearer, Unread):
+        yield plan_bearer(desired, marker, snapshot.bearer)
+        probe = None if desired.bearer is None else compile_probe(catalog)
+        yield plan_probe(probe, marker, snapshot.probe, mirrored=desired.bearer == "mirrored")
     if platform.cluster is not None:
         workspaces = actual or snapshot.team(CATALOG_TEAM).workspaces
         namespace = known(workspaces.namespace, None)

@@ -11,6 +11,7 @@ from shared import names
 from shared.app import App
 from shared.cluster_ports import Cluster
 from shared.errors import AccessDenied, KindNotServed, MergekeyError
+from shared.inventory.bearer import read_bearer
 from shared.inventory.snapshot import Snapshot
 from shared.inventory.workspace_logs import with_log_classes
 from shared.inventory.workspace_witnesses import Witnesses, witnesses
@@ -84,17 +85,20 @@ async def list_all(app: App, products: Iterable[Product]) -> Snapshot:
         gateway.backends(""),
         gateway.named_values(names.CREDENTIAL_PREFIX, app.platform.repository),
     )
+    for_bearer = asyncio.gather(read_bearer(gateway), gateway.linked_products(names.BEARER_API))
     in_vault = asyncio.gather(app.vault.newest(), app.roles.readers())
     (
         (api, policy, fragment),
         (linked, subscriptions, backends, values),
         (secrets, readers),
+        (bearer, bearer_linked),
         cluster,
         playground,
     ) = await asyncio.gather(
         unified,
         on_gateway,
         in_vault,
+        for_bearer,
         _survey_cluster(app.cluster, app.pod_logs),
         _survey_playground(app),
     )
@@ -119,6 +123,8 @@ async def list_all(app: App, products: Iterable[Product]) -> Snapshot:
         fragment=fragment.digest,
         rules=fragment.rules,
         limits=cluster.limits,
+        bearer=bearer,
+        bearer_linked=bearer_linked,
         not_served=cluster.not_served,
     )
     if app.cluster is None:

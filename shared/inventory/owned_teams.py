@@ -42,8 +42,14 @@ def _tagged(world: Snapshot) -> Iterator[tuple[int, str]]:
 def _subscribed(repository: int, world: Snapshot) -> Iterator[str]:
     for name, found in world.subscriptions.items():
         team = team_displayed(repository, found)
-        if team is not None and name == names.subscription(team):
+        if team is not None and name in _own(team):
             yield team
+
+
+def _own(team: str) -> tuple[str, str]:
+    """The names of a team's subscriptions."""
+    own = names.subscription(team)
+    return own, names.mirror(own)
 
 
 class _HasMarker(Protocol):
@@ -79,8 +85,8 @@ def is_in_use(team: str, repository: int, world: Snapshot) -> bool:
 
 
 def _has_active_subscription(team: str, repository: int, world: Snapshot) -> bool:
-    found = world.subscriptions.get(names.subscription(team))
-    return found is not None and found.state == "active" and team_displayed(repository, found) == team
+    own = (each for name in _own(team) if (each := world.subscriptions.get(name)) is not None)
+    return any(each.state == "active" and team_displayed(repository, each) == team for each in own)
 
 
 def _markers(team: str, world: Snapshot) -> Iterator[Marker]:

@@ -26,6 +26,7 @@ from shared.resources.actual import (
     Subscription,
     Workspace,
 )
+from shared.resources.bearer import ActualBearer
 from shared.resources.keys import ActualKeys
 from shared.resources.plan import UNREAD, Unread, known
 from shared.resources.product import ActualProduct
@@ -65,6 +66,9 @@ class Snapshot:
     fragment: str | Unread = UNREAD
     rules: int = 0
     limits: Mapping[str, tuple[Limit, ...]] | Unread = UNREAD
+    #: The API of bearer keys, and the products that are linked to it.
+    bearer: ActualBearer | Unread = UNREAD
+    bearer_linked: frozenset[str] = frozenset()
     not_served: Mapping[str, MergekeyError] = field(default_factory=dict)
     #: The backends by the first part of their names: a team's product, or `shared`.
     backends_of: Mapping[str, tuple[ActualBackend, ...]] = field(init=False, compare=False, repr=False)
@@ -79,19 +83,23 @@ class Snapshot:
     def team(self, team: str) -> ActualTeam:
         """The objects of one team."""
         product, home, project = names.product(team), names.namespace(team), names.project(team)
-        subscription = self.subscriptions.get(names.subscription(team))
+        own = names.subscription(team)
+        subscription, mirror = self.subscriptions.get(own), self.subscriptions.get(names.mirror(own))
         secrets = names.secrets(team)
         return ActualTeam(
             ActualProduct(
                 self.products.get(product),
                 backends=self.backends_of.get(product, ()),
                 linked=product in self.linked,
+                bearer_linked=product in self.bearer_linked if self.has_bearer else UNREAD,
                 subscription=subscription,
+                mirror=mirror,
             ),
             ActualKeys(
                 subscription,
                 {name: (self.secrets[name],) for name in secrets if name in self.secrets},
                 {name: self.readers[name] for name in secrets if name in self.readers},
+                mirror=mirror,
             ),
             ActualWorkspaces(
                 UNREAD if isinstance(self.namespaces, Unread) else self.namespaces.get(home),
@@ -101,6 +109,22 @@ class Snapshot:
             ),
             ActualProject(self.projects.get(project), self.users.get(project, frozenset())),
         )
+
+    @property
+    def probe(self) -> ActualProduct:
+        """The platform's own product and key, with which it tries bearer keys."""
+        return ActualProduct(
+            self.products.get(names.PROBE),
+            backends=(),
+            bearer_linked=names.PROBE in self.bearer_linked if self.has_bearer else UNREAD,
+            subscription=self.subscriptions.get(names.PROBE),
+            mirror=self.subscriptions.get(names.mirror(names.PROBE)),
+        )
+
+    @property
+    def has_bearer(self) -> bool:
+        """Whether products may be linked to the API of bearer keys."""
+        return not isinstance(self.bearer, Unread) and self.bearer.is_finished
 
     def unknown(self, team: str, *, asks: bool) -> MergekeyError | None:
         """Why nobody can say how a team's workspaces stand. One that `asks` for none can only have some where

@@ -42,11 +42,12 @@ class OnGateway:
 
 @dataclass(frozen=True, slots=True)
 class InVault:
-    """The subscription and the newest version of each secret; `granted` are the secrets that `group` may
-    read.
+    """The subscription, its mirror, and the newest version of each secret; `granted` are the secrets that
+    `group` may read.
     """
 
     subscription: Subscription | None = None
+    mirror: Subscription | None = None
     secrets: tuple[SecretVersion, ...] = ()
     group: str = ""
     granted: frozenset[str] = frozenset()
@@ -130,12 +131,16 @@ async def _on_gateway(app: App, team: str, request: AccessRequest | None) -> OnG
 
 async def _in_vault(app: App, team: str, request: AccessRequest | None) -> InVault:
     group = (request.entra_group if request else None) or ""
-    subscription, granted, versions = await asyncio.gather(
-        app.gateway.subscription(names.subscription(team)),
+    own = names.subscription(team)
+    subscription, mirror, granted, versions = await asyncio.gather(
+        app.gateway.subscription(own),
+        app.gateway.subscription(names.mirror(own)),
         app.roles.granted(group) if group else _none(),
         asyncio.gather(*(app.vault.versions(secret) for secret in names.secrets(team))),
     )
-    return InVault(subscription, tuple(found[0] for found in versions if found), group, frozenset(granted))
+    return InVault(
+        subscription, mirror, tuple(found[0] for found in versions if found), group, frozenset(granted)
+    )
 
 
 async def _in_cluster(app: App, team: str, request: AccessRequest | None) -> InCluster:
@@ -192,7 +197,7 @@ def _world(team: str, gateway: OnGateway, vault: InVault, cluster: InCluster, ac
         api=None,
         products={product: gateway.product} if gateway.product else {},
         linked=frozenset([product] if gateway.linked else []),
-        subscriptions={vault.subscription.name: vault.subscription} if vault.subscription else {},
+        subscriptions={each.name: each for each in (vault.subscription, vault.mirror) if each is not None},
         backends={backend.name: backend for backend in gateway.backends},
         named_values={},
         secrets={secret.name: secret for secret in vault.secrets},

@@ -16,10 +16,21 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from shared.catalog.catalog import Catalog
+from shared.catalog.terms import BearerWay
 from shared.gateway_api.controllers import Controller
 from shared.kaito.releases import DEFAULT_RELEASE, Release
 from shared.marker import Marker
-from shared.names import CATALOG_TEAM, PRODUCT_PREFIX, backend, product, project, workspace
+from shared.names import (
+    API,
+    BEARER_API,
+    CATALOG_TEAM,
+    PROBE,
+    PRODUCT_PREFIX,
+    backend,
+    product,
+    project,
+    workspace,
+)
 from shared.policies.api_policy import api_policy
 from shared.policies.policy_table import Tier
 from shared.policies.product_policy import product_policy, requested_model_fragment
@@ -83,6 +94,12 @@ class DesiredGateway:
     display_name: str
     policy: str
     backends: tuple[Backend, ...]
+    #: The APIs that it is linked to. No marker vouches for that of bearer keys: lists show it.
+    apis: tuple[str, ...] = field(default=(API,), compare=False)
+
+    @property
+    def has_bearer(self) -> bool:
+        return BEARER_API in self.apis
 
     @property
     def shown_as(self) -> str:
@@ -123,6 +140,8 @@ class DesiredCatalog:
     policy: str
     backends: tuple[Backend, ...]
     named_values: tuple[NamedValue, ...] = ()
+    #: How the second API takes keys; None for no second API. It has a marker, and so a digest, of its own.
+    bearer: BearerWay | None = field(default=None, compare=False)
 
     @property
     def hashed(self) -> dict[str, Any]:
@@ -142,6 +161,11 @@ class DesiredCatalog:
     def api_digest(self) -> str:
         """Of the API's operations alone: importing them again is slow and locks the API."""
         return _digest(self.api)
+
+    @property
+    def bearer_digest(self) -> str:
+        """Of the second API: the same operations and policy, and the way that keys go."""
+        return _digest({"way": self.bearer, "api": self.api, "policy": self.policy})
 
 
 @dataclass(frozen=True)
@@ -229,6 +253,30 @@ def compile_gateway(request: AccessRequest, catalog: Catalog, platform: Platform
         display_name=request.display_name,
         policy=product_policy(request, catalog),
         backends=tuple(_dedicated_backends(request, platform.cluster)),
+        apis=(API,) if catalog.bearer_way is None else (API, BEARER_API),
+    )
+
+
+def compile_probe(catalog: Catalog) -> DesiredGateway:
+    """The product of the platform's own key, which is granted no model: with it is seen whether bearer keys
+    work.
+    """
+    nobody = AccessRequest(
+        team=CATALOG_TEAM,
+        display_name="",
+        owner="",
+        cost_center="",
+        entra_group=None,
+        models=(),
+        tokens_per_minute=None,
+        daily_token_quota=None,
+        playground_access=False,
+        tracing_enabled=False,
+        data_classification="internal",
+        expires=None,
+    )
+    return DesiredGateway(
+        PROBE, "Bearer keys of the platform", product_policy(nobody, catalog), (), (BEARER_API,)
     )
 
 
@@ -244,7 +292,14 @@ def compile_catalog(catalog: Catalog, platform: Platform) -> DesiredCatalog:
     """What the catalogue makes in the gateway. It is kept for a while, as above."""
     backends = catalog_backends(catalog, platform.cluster)
     secrets = named_values(catalog, platform.vault_url or "")
-    return DesiredCatalog(unified_api(), requested_model_fragment(), api_policy(catalog), backends, secrets)
+    return DesiredCatalog(
+        unified_api(),
+        requested_model_fragment(),
+        api_policy(catalog),
+        backends,
+        secrets,
+        catalog.bearer_way,
+    )
 
 
 def compile_workspaces(request: AccessRequest, catalog: Catalog, platform: Platform) -> DesiredWorkspaces:

@@ -16,6 +16,7 @@ from shared.errors import NotManaged
 from shared.marker import Marker, format_time, owner_of, read_time, reader_of
 from shared.requests.request import AccessRequest
 from shared.resources.actual import RoleGrant, SecretVersion, Subscription
+from shared.resources.bearer import mirror_changes
 from shared.resources.key_slots import EXPOSED, PRIMARY, SECONDARY, Renewal, Slot, is_marked, renewal
 from shared.resources.plan import (
     UNREAD,
@@ -28,6 +29,7 @@ from shared.resources.plan import (
     Unread,
     Update,
     in_steps,
+    known,
 )
 from shared.resources.product import suspension
 from shared.resources.secret_tags import equivalent, marked, with_others
@@ -50,6 +52,9 @@ class ActualKeys:
     granted_groups: frozenset[str] = frozenset()
     fingerprints: tuple[str, str] | Unread = UNREAD
     lists_readers: bool = True
+    #: The subscription with the same keys as bearer tokens, and whether its keys are those.
+    mirror: Subscription | Unread | None = UNREAD
+    is_mirrored: bool | Unread = UNREAD
 
     def newest(self, secret: str) -> SecretVersion | None:
         return next(iter(self.secrets.get(secret, ())), None)
@@ -81,20 +86,34 @@ class ActualKeys:
         team: str,
         keys: Sequence[SecretValue],
         secrets: Mapping[str, Sequence[SecretVersion]] | None = None,
+        mirrored: Sequence[SecretValue] | None = None,
     ) -> ActualKeys:
-        """With the keys that the gateway takes, primary first, and all versions of these secrets."""
+        """With the keys that the gateway takes, primary first, and all versions of these secrets. `mirrored`
+        are the keys of the mirror, None where they were not read.
+        """
         primary, secondary = (
             value.fingerprint(name) for value, name in zip(keys, names.key_secrets(team), strict=True)
         )
-        return replace(self, fingerprints=(primary, secondary), secrets={**self.secrets, **(secrets or {})})
+        return replace(
+            self,
+            fingerprints=(primary, secondary),
+            secrets={**self.secrets, **(secrets or {})},
+            is_mirrored=UNREAD if mirrored is None else are_mirrored(keys, mirrored),
+        )
 
     def slots(self, team: str) -> tuple[Slot, ...]:
         """The two keys, primary first."""
-        known = self.fingerprints
+        found = self.fingerprints
         return tuple(
-            Slot.of(self.secrets.get(name, ()), None if isinstance(known, Unread) else known[which])
+            Slot.of(self.secrets.get(name, ()), None if isinstance(found, Unread) else found[which])
             for which, name in enumerate(names.key_secrets(team))
         )
+
+
+def are_mirrored(keys: Sequence[SecretValue], mirrored: Sequence[SecretValue]) -> bool:
+    """Whether a mirror has these keys as bearer tokens."""
+    wanted = [key.as_bearer().fingerprint("mirror") for key in keys]
+    return wanted == [key.fingerprint("mirror") for key in mirrored]
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +160,12 @@ def plan_keys(
     actual: ActualKeys,
     now: datetime,
     overlap: timedelta,
+    *,
+    mirrored: bool = False,
 ) -> Plan:
     """Groups that may not read any more lose the role first; keys that they could read are renewed, or marked
-    while they stay valid; then the subscription, the secrets, and the readers.
+    while they stay valid; then the subscription, the secrets, and the readers. `mirrored`: the catalogue
+    wants the keys as bearer tokens, in a mirror of the subscription; an unwanted mirror is deleted.
 
     The gateway's keys are needed for secrets that are not complete, and where a key is exposed.
     """
@@ -156,17 +178,33 @@ def plan_keys(
     actual, is_working = _with_marks(actual, marks), works(actual.subscription, team)
     renewed = _renewal(team, reader, actual, now, overlap, has_former_readers=bool(former))
     tags = _tags(marker, reader)
-    is_complete = renewed.nothing and _are_complete(team, reader, actual)
+    mirror = _mirror_changes(marker, actual, mirrored=mirrored)
+    is_complete = renewed.nothing and _are_complete(team, reader, actual, mirror)
     return Plan(
         in_steps(
             marks,
             [Delete("secret role", each, "") for each in revoked],
             () if is_working else _subscription_change(team, actual.subscription, renewed),
             *([each] for each in _renewals(team, actual, renewed, tags)),
+            mirror,
             _secret_changes(team, gateway_url, actual, renewed, tags, marks=marks),
             _role_changes(team, reader, actual),
         ),
         unread=_unread(actual, is_needed=is_working and not is_complete),
+    )
+
+
+def _mirror_changes(owner: Marker, actual: ActualKeys, *, mirrored: bool) -> Sequence[Change]:
+    found, subscription = actual.mirror, names.subscription(owner.team)
+    if isinstance(found, Unread):
+        return ()
+    return mirror_changes(
+        owner,
+        names.mirror(subscription),
+        names.product(owner.team),
+        found,
+        is_wanted=mirrored,
+        is_equal=actual.is_mirrored is not False and works(actual.subscription, owner.team),
     )
 
 
@@ -212,7 +250,11 @@ def _unread(actual: ActualKeys, *, is_needed: bool) -> frozenset[Kind]:
 
 
 def _refused(marker: Marker, actual: ActualKeys) -> tuple[Refused, ...]:
-    return *_refused_subscription(marker, actual.subscription), *_refused_secrets(marker, actual)
+    return (
+        *_refused_subscription(marker, actual.subscription),
+        *_refused_subscription(marker, known(actual.mirror, None)),
+        *_refused_secrets(marker, actual),
+    )
 
 
 def _refused_subscription(
@@ -365,8 +407,10 @@ def _role_changes(team: str, reader: str, actual: ActualKeys) -> Iterator[Change
             yield Create("secret role", role_name(name, reader))
 
 
-def _are_complete(team: str, reader: str, actual: ActualKeys) -> bool:
+def _are_complete(team: str, reader: str, actual: ActualKeys, mirror: Sequence[Change]) -> bool:
     """Whether no key has to be written: another reader is named in a new version."""
+    if any(change.kind == "mirror" for change in mirror):
+        return False
     newest = (actual.newest(name) for name in names.key_secrets(team))
     return all(
         each is not None
@@ -407,7 +451,7 @@ def plan_withdrawn_keys(
 
     `in_doubt`: the branch cannot be read; nothing is deleted.
     """
-    closing = list(suspension(owner, actual.subscription))
+    closing = list(suspension(owner, actual.mirror, actual.subscription))
     refused = _refused_secrets(owner, actual)
     own = actual.without({each.name for each in refused})
     since = _withdrawn_since(owner.team, own)
@@ -415,7 +459,11 @@ def plan_withdrawn_keys(
     if is_over and not in_doubt:
         unread = frozenset[Kind]() if actual.lists_readers else frozenset[Kind]({"secret role"})
         return Plan(in_steps(closing, *_deletions(owner.team, own)), refused=refused, unread=unread)
-    theirs = _refused_subscription(owner, actual.subscription, is_active=True)
+    theirs = [
+        each
+        for found in (actual.subscription, known(actual.mirror, None))
+        for each in _refused_subscription(owner, found, is_active=True)
+    ]
     return Plan(in_steps(closing, _disabled(own, since or now)), refused=(*refused, *theirs))
 
 

@@ -17,7 +17,7 @@ from shared.marker import Marker
 
 Kind = Literal[
     "product", "product policy", "product link", "product marker", "product reservation",
-    "administrator subscription", "subscription", "backend", "named value",
+    "administrator subscription", "subscription", "mirror", "backend", "named value",
     "api", "api policy", "api marker", "policy fragment",
     "namespace", "workspace", "config", "route", "limits",
     "project", "project marker", "project role", "tracing connection",
@@ -183,6 +183,10 @@ class Plan:
 @dataclass(frozen=True, slots=True)
 class WritablePlan(Plan):
     """A plan of which all parts were read, with the versions that fence its writes."""
+
+    def before_last(self) -> tuple[WritablePlan, WritablePlan]:
+        """The plan without its last step, and that."""
+        return replace(self, steps=self.steps[:-1]), replace(self, steps=self.steps[-1:])
 
     def after_first(self) -> WritablePlan:
         """The rest of the plan after its first step, with an empty first step."""

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from shared import names
 from shared.errors import NotManaged
 from shared.marker import NOWHERE, Marker
-from shared.names import API
+from shared.names import API, BEARER_API
 from shared.policies.policy_xml import digest_of
 from shared.resources.actual import ActualBackend, Policy, Product, Subscription
 from shared.resources.backend_changes import Changes, backend_changes, unwanted_backends
@@ -34,16 +34,26 @@ from shared.resources.subscription import ADMINISTRATOR, is_own
 
 @dataclass(frozen=True, slots=True)
 class ActualProduct:
-    """The existing gateway objects of a team. `subscription` is the team's own by its name; `subscriptions`
-    are all of the product.
+    """The existing gateway objects of a team. `subscription` is the team's own by its name, `mirror` the one
+    with its keys as bearer tokens; `subscriptions` are all of the product. `bearer_linked` is unread also
+    where the API of bearer keys is not there, or not finished.
     """
 
     product: Product | None
     policy: Policy | Unread | None = UNREAD
     backends: Sequence[ActualBackend] | Unread = UNREAD
     linked: bool | Unread = UNREAD
+    bearer_linked: bool | Unread = UNREAD
     subscription: Subscription | Unread | None = UNREAD
+    mirror: Subscription | Unread | None = UNREAD
     subscriptions: Sequence[Subscription] | Unread = UNREAD
+
+    @property
+    def own(self) -> tuple[Subscription | Unread | None, ...]:
+        """The subscriptions with the names of the team's own. The mirror is the first: its keys hang on the
+        other's.
+        """
+        return self.mirror, self.subscription
 
 
 def plan_product(desired: DesiredGateway, marker: Marker, actual: ActualProduct) -> Plan:
@@ -66,8 +76,7 @@ def plan_product(desired: DesiredGateway, marker: Marker, actual: ActualProduct)
     once: tuple[Change, ...] = (
         () if is_finished else (Delete("administrator subscription", desired.product, ""),)
     )
-    is_linked = is_finished and actual.linked is not False
-    link: tuple[Change, ...] = () if is_linked else (Create("product link", desired.product, API),)
+    link = _links(desired, actual, is_finished=is_finished)
     return Plan(
         in_steps(
             _product_change(desired, marker, product),
@@ -80,6 +89,15 @@ def plan_product(desired: DesiredGateway, marker: Marker, actual: ActualProduct)
         refused=backends.refused,
         unread=unread_policy | unread_backends,
     )
+
+
+def _links(desired: DesiredGateway, actual: ActualProduct, *, is_finished: bool) -> tuple[Change, ...]:
+    """The marker of a finished product vouches for the first link, and none for that of bearer keys."""
+    missing = {
+        API: not is_finished or actual.linked is False,
+        BEARER_API: actual.bearer_linked is False,
+    }
+    return tuple(Create("product link", desired.product, api) for api in desired.apis if missing[api])
 
 
 def plan_reservation(desired: DesiredGateway, marker: Marker, product: Product | None) -> Plan:
@@ -163,7 +181,7 @@ def plan_closing(owner: Marker, actual: ActualProduct) -> Plan:
     """Suspend the team's subscription first, whatever else is refused; close the product to calls without a
     key.
     """
-    return Plan(in_steps(suspension(owner, actual.subscription), _closing(owner, actual.product)))
+    return Plan(in_steps(suspension(owner, *actual.own), _closing(owner, actual.product)))
 
 
 def plan_withdrawal(
@@ -185,20 +203,19 @@ def plan_withdrawal(
     return _plan_mark(owner, product, marker, actual, now)
 
 
-def suspension(owner: Marker, subscription: Subscription | Unread | None) -> Iterator[Change]:
-    """Suspend the team's own subscription, where it is active."""
+def suspension(owner: Marker, *subscriptions: Subscription | Unread | None) -> Iterator[Change]:
+    """Suspend the team's own subscriptions, where they are active."""
     return (
         Update("subscription", each.name, each.etag, "suspended")
-        for each in _own(owner, subscription)
+        for each in _own(owner, *subscriptions)
         if each.state == "active"
     )
 
 
-def _own(owner: Marker, subscription: Subscription | Unread | None) -> list[Subscription]:
-    """The subscription, where there is one, and it is the owner's."""
-    if isinstance(subscription, Unread) or subscription is None or not is_own(owner, subscription):
-        return []
-    return [subscription]
+def _own(owner: Marker, *subscriptions: Subscription | Unread | None) -> list[Subscription]:
+    """Those that are there, and the owner's."""
+    known = (each for each in subscriptions if each is not None and not isinstance(each, Unread))
+    return [each for each in known if is_own(owner, each)]
 
 
 def _closing(owner: Marker, product: Product | None) -> tuple[Change, ...]:
@@ -216,7 +233,7 @@ def _plan_remains(owner: Marker, actual: ActualProduct) -> Plan:
     """
     deleted = [
         Delete("subscription", each.name, each.etag)
-        for each in _own(owner, actual.subscription)
+        for each in _own(owner, *actual.own)
         if each.state != "active"
     ]
     if isinstance(actual.backends, Unread):
@@ -228,14 +245,13 @@ def _plan_mark(owner: Marker, product: Product, marker: Marker, actual: ActualPr
     """Write the time of the withdrawal into the marker, once. Where a foreign subscription has the name of
     the team's own, the link is removed: the subscription is left alone, and its keys open nothing.
     """
-    is_foreign = _is_foreign_and_active(owner, actual.subscription)
+    is_foreign = any(_is_foreign_and_active(owner, each) for each in actual.own)
     if is_foreign and actual.linked is UNREAD:
         return Plan(unread=frozenset({"product link"}))
-    unlinks = is_foreign and actual.linked is True
+    unlinked = _unlinking(product, actual) if is_foreign else ()
     # The digest vouches for the link: without it a team that comes back is linked again.
-    digest = "" if unlinks else marker.digest
+    digest = "" if unlinked else marker.digest
     withdrawn = replace(marker, withdrawn=marker.withdrawn or now, held=None, digest=digest)
-    unlinked = [Delete("product link", product.name, API)] if unlinks else ()
     if withdrawn == marker:
         return Plan(in_steps(unlinked))
     # The product is unfinished: the administrator's keys may still be there.
@@ -247,6 +263,11 @@ def _plan_mark(owner: Marker, product: Product, marker: Marker, actual: ActualPr
             unlinked,
         )
     )
+
+
+def _unlinking(product: Product, actual: ActualProduct) -> tuple[Change, ...]:
+    linked = {API: actual.linked, BEARER_API: actual.bearer_linked}
+    return tuple(Delete("product link", product.name, api) for api in linked if linked[api] is True)
 
 
 def _is_foreign_and_active(owner: Marker, subscription: Subscription | Unread | None) -> bool:
@@ -263,11 +284,12 @@ def _plan_deletion(owner: Marker, product: Product, actual: ActualProduct) -> Pl
     one that was made meanwhile is kept, and the product with it. A copy of it under another name is not made
     by a stage, and so is not the team's own.
     """
-    own = names.subscription(owner.team)
+    subscription = names.subscription(owner.team)
+    own = (subscription, names.mirror(subscription))
     foreign = [
         each.name
         for each in (() if isinstance(actual.subscriptions, Unread) else actual.subscriptions)
-        if (not is_own(owner, each) if each.name == own else each.owner != ADMINISTRATOR)
+        if (not is_own(owner, each) if each.name in own else each.owner != ADMINISTRATOR)
     ]
     if foreign:
         text = (
@@ -278,7 +300,7 @@ def _plan_deletion(owner: Marker, product: Product, actual: ActualProduct) -> Pl
         in_steps(
             [
                 Delete("administrator subscription", product.name, ""),
-                *(Delete("subscription", each.name, each.etag) for each in _own(owner, actual.subscription)),
+                *(Delete("subscription", each.name, each.etag) for each in _own(owner, *actual.own)),
             ],
             [Delete("product", product.name, product.etag)],
             () if isinstance(actual.backends, Unread) else unwanted_backends(owner, actual.backends),

@@ -15,6 +15,7 @@ from shared.marker import Marker
 from shared.ports import Gateway, Projects, Roles
 from shared.resources.actual import Product, SecretVersion
 from shared.resources.backends import NamedValue
+from shared.resources.bearer import BearerKeys
 from shared.resources.plan import ANY_VERSION, Change, Create, Delete, Replace, Update, WritablePlan
 from shared.resources.secret_tags import equivalent, with_others
 from shared.resources.subscription import ADMINISTRATOR
@@ -169,8 +170,12 @@ class GatewayWriter:
                 await self._gateway.put_fragment(name, text)
             case Update("api policy", name, tag, policy):
                 await self._gateway.put_api_policy(name, policy, tag)
+            case Update("api marker", name, _, BearerKeys() as keys):
+                await self._gateway.mark_bearer_api(name, keys)
             case Update("api marker", name, _, marker):
                 await self._gateway.mark_api(name, marker)
+            case Delete("api", name, tag):
+                await self._gateway.delete_api(name, tag)
             case _:
                 raise TypeError(f"the gateway cannot write {change}")
 

@@ -28,6 +28,7 @@ from shared.resources.product import ActualProduct
 from shared.resources.project import ActualProject
 from shared.resources.route_upgrade import Name
 from shared.resources.workspace_plan import ActualWorkspaces, configs_of
+from shared.stages.existing_keys import read_gateway_keys
 from shared.stages.provision_workspaces import read_configs
 from shared.stages.workspace_roads import ask_roads
 
@@ -164,10 +165,10 @@ async def _with_keys(app: App, team: str, actual: ActualTeam) -> ActualKeys:
     if actual.keys.subscription is None or not _is_written_by_us(actual):
         return actual.keys
     secrets = names.key_secrets(team)
-    keys, listed = await asyncio.gather(
-        app.gateway.keys(names.subscription(team)), asyncio.gather(*map(app.vault.versions, secrets))
+    (keys, mirrored), listed = await asyncio.gather(
+        read_gateway_keys(app, team, actual.keys.mirror), asyncio.gather(*map(app.vault.versions, secrets))
     )
-    return actual.keys.with_gateway_keys(team, keys, dict(zip(secrets, listed, strict=True)))
+    return actual.keys.with_gateway_keys(team, keys, dict(zip(secrets, listed, strict=True)), mirrored)
 
 
 async def _with_tracing(app: App, team: DesiredTeam, actual: ActualProject) -> ActualProject:

@@ -19,7 +19,7 @@ from shared.messaging.messages import TeamMessage
 from shared.messaging.outcomes import Done, Event, Outcome, Waiting, worth_saying
 from shared.ports import Keys
 from shared.requests.request import AccessRequest
-from shared.resources.actual import SecretVersion
+from shared.resources.actual import SecretVersion, Subscription
 from shared.resources.key_slots import EXPOSED, Renewal, Slot, exposed_since
 from shared.resources.keys import (
     ActualKeys,
@@ -33,12 +33,13 @@ from shared.resources.keys import (
     renewal_of,
     role_of,
 )
-from shared.resources.plan import ANY_VERSION, Change, Create, Delete, Plan, Update
+from shared.resources.plan import ANY_VERSION, UNREAD, Change, Create, Delete, Plan, Update
 from shared.resources.secret_tags import marked, with_others
 from shared.resources.subscription import display_name, works
 from shared.secret import SecretValue
 from shared.stages.apply import Secret, apply_plan, gather_all, write_secret
-from shared.stages.existing_keys import read_keys
+from shared.stages.existing_keys import read_gateway_keys, read_keys
+from shared.stages.mirrors import put_mirror, renew_mirror
 from shared.stages.ownership import own_marker
 from shared.stages.renew_key import KEY, make_new, publish
 
@@ -54,10 +55,11 @@ async def deliver(app: App, event: Event[TeamMessage], decision: Decision) -> Ou
     plan = _plan(app, event, request, decision, actual)
     plan.require_allowed()
     if plan.unread or (event.verify_markers and works(actual.subscription, team)):
-        keys = await app.gateway.keys(names.subscription(team))
-        actual = actual.with_gateway_keys(team, keys)
+        keys, mirrored = await read_gateway_keys(app, team, actual.mirror)
+        actual = actual.with_gateway_keys(team, keys, mirrored=mirrored)
         plan = _plan(app, event, request, decision, actual)
-    await apply_plan(plan.writable(), KeyWriter(app, event, decision, keys))
+    has_mirror = isinstance(actual.mirror, Subscription)
+    await apply_plan(plan.writable(), KeyWriter(app, event, decision, keys, has_mirror=has_mirror))
     return _outcome(app, event, request, actual, plan)
 
 
@@ -71,20 +73,46 @@ async def _read(
     exposed key may still have its role, and could read the new key.
     """
     team, group, granted = request.team, request.entra_group, decision.granted_groups
-    actual = await read_keys(app, team, group, granted_groups=granted, list_readers=event.verify_markers)
+    actual = await read_keys(
+        app,
+        team,
+        group,
+        granted_groups=granted,
+        list_readers=event.verify_markers,
+        with_mirror=event.verify_markers or _is_mirrored(decision),
+    )
     if event.verify_markers:
         return actual
     has_others = bool(replace(actual, granted_groups=frozenset()).other_groups(team, group))
     if not has_others and renewal_of(team, group or "", actual, event.now, app.timeouts.key_overlap).nothing:
+        return await _with_sleeping_mirror(app, team, actual)
+    return await read_keys(app, team, group, granted_groups=granted, list_readers=True, with_mirror=True)
+
+
+async def _with_sleeping_mirror(app: App, team: str, actual: ActualKeys) -> ActualKeys:
+    """A team that comes back may have a mirror of a catalogue that wanted one."""
+    if actual.mirror is not UNREAD or actual.subscription is None or works(actual.subscription, team):
         return actual
-    return await read_keys(app, team, group, granted_groups=granted, list_readers=True)
+    return replace(actual, mirror=await app.gateway.subscription(names.mirror(names.subscription(team))))
+
+
+def _is_mirrored(decision: Decision) -> bool:
+    return decision.catalog is not None and decision.catalog.bearer_way == "mirrored"
 
 
 def _plan(
     app: App, event: Event[TeamMessage], request: AccessRequest, decision: Decision, actual: ActualKeys
 ) -> Plan:
     marker = Marker(app.platform.repository, request.team, decision.path, decision.commit)
-    return plan_keys(request, marker, app.platform.gateway_url, actual, event.now, app.timeouts.key_overlap)
+    return plan_keys(
+        request,
+        marker,
+        app.platform.gateway_url,
+        actual,
+        event.now,
+        app.timeouts.key_overlap,
+        mirrored=_is_mirrored(decision),
+    )
 
 
 def _outcome(
@@ -119,10 +147,18 @@ def _note(request: AccessRequest) -> str:
 
 
 class KeyWriter:
-    """Writes a team's keys. `keys` are those that the gateway takes; None where they were not read."""
+    """Writes a team's keys. `keys` are those that the gateway takes; None where they were not read.
+    `has_mirror`: a mirror was there when they were read, and follows the keys.
+    """
 
     def __init__(
-        self, app: App, event: Event[TeamMessage], decision: Decision, keys: Keys | None = None
+        self,
+        app: App,
+        event: Event[TeamMessage],
+        decision: Decision,
+        keys: Keys | None = None,
+        *,
+        has_mirror: bool = False,
     ) -> None:
         self._app = app
         self._event = event
@@ -130,6 +166,7 @@ class KeyWriter:
         self._team = event.message.team
         self._keys = keys
         self._is_woken = False
+        self._has_mirror = has_mirror
 
     async def __call__(self, change: Change) -> None:
         match change:
@@ -139,12 +176,8 @@ class KeyWriter:
                 await self._app.roles.revoke(*role_of(name))
             case Delete("secret", name):
                 await self._app.vault.delete(name)
-            case Update("subscription", name, tag, "suspended"):
-                await self._app.gateway.suspend_subscription(name, tag or ANY_VERSION)
-            case Create("subscription"):
-                await self._wake(None, ())
-            case Update("subscription", _, tag, renewed):
-                await self._wake(tag, renewed)
+            case Create() | Update() | Delete() if change.kind in ("subscription", "mirror"):
+                await self._write_subscription(change)
             case Update("key", _, _, Renewed(slot, tags)):
                 await publish(self._app, self._team, slot, await self._new_key(slot), tags)
             case Create("secret", name, body) | Update("secret", name, _, body):
@@ -152,11 +185,40 @@ class KeyWriter:
             case _:
                 raise TypeError(f"the vault cannot write {change}")
 
+    async def _write_subscription(self, change: Change) -> None:
+        match change:
+            case Update("subscription", name, tag, "suspended"):
+                await self._app.gateway.suspend_subscription(name, tag or ANY_VERSION)
+            case Delete("subscription", name, tag):
+                await self._app.gateway.delete_subscription(name, tag)
+            case Create("subscription"):
+                await self._wake(None, ())
+            case Update("subscription", _, tag, renewed):
+                await self._wake(tag, renewed)
+            case Create("mirror"):
+                await self._put_mirror(None)
+            case Update("mirror", _, tag):
+                await self._put_mirror(tag)
+            case _:
+                raise TypeError(f"the vault cannot write {change}")
+
+    async def _put_mirror(self, etag: str | None) -> None:
+        assert self._keys is not None, "the plan says that they are needed"
+        team = self._team
+        if etag is not None:
+            await ensure_branch_unchanged(self._app, self._event, self._decision)
+        shown = display_name(self._app.platform.repository, team)
+        where = names.subscription(team), names.product(team), shown, etag
+        await put_mirror(self._app.gateway, *where, keys=self._keys)
+
     async def _new_key(self, slot: int) -> SecretValue:
-        """Those of a woken subscription are new already."""
+        """Those of a woken subscription are new already. The old key of the mirror goes with its own."""
         if self._is_woken and self._keys is not None:
             return self._keys[slot]
-        return await make_new(self._app, self._event, self._decision, slot)
+        self._keys = await make_new(self._app, self._event, self._decision, slot)
+        if self._has_mirror:
+            await renew_mirror(self._app.gateway, names.subscription(self._team), self._keys)
+        return self._keys[slot]
 
     async def _write_secret(self, name: str, body: Content | Tagged | Exposed) -> None:
         app = self._app
@@ -239,7 +301,7 @@ async def withdraw_keys(app: App, event: Event[TeamMessage], decision: Decision)
     team = event.message.team
     owner = own_marker(app, team)
     actual, product = await asyncio.gather(
-        read_keys(app, team, None), app.gateway.product(names.product(team))
+        read_keys(app, team, None, with_mirror=True), app.gateway.product(names.product(team))
     )
 
     def plan_of(found: ActualKeys) -> Plan:
@@ -254,7 +316,7 @@ async def withdraw_keys(app: App, event: Event[TeamMessage], decision: Decision)
 
     plan = plan_of(actual)
     if plan.unread:
-        plan = plan_of(await read_keys(app, team, None, list_readers=True))
+        plan = plan_of(await read_keys(app, team, None, list_readers=True, with_mirror=True))
     if any(change.kind == "subscription" for change in plan):
         # A delivery of keys during the withdrawal created or woke it after the gateway's stage had read it.
         await ensure_branch_unchanged(app, event, decision)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 
 from shared.app import App
 from shared.branch.decision import Decision, ensure_branch_unchanged
-from shared.errors import Busy, Rejected
+from shared.errors import Busy, MergekeyError, Rejected
 from shared.marker import Marker
 from shared.messaging.messages import TeamMessage
 from shared.messaging.outcomes import Done, Event, Outcome, worth_saying
 from shared.names import API, CATALOG_TEAM, CREDENTIAL_PREFIX, FRAGMENT, SHARED_PREFIX
 from shared.policies.policy_xml import canonical_digest
 from shared.resources.backends import Backend, NamedValue, require_readable
-from shared.resources.desired import compile_catalog
+from shared.resources.desired import DesiredCatalog, compile_catalog
 from shared.resources.plan import Change, Create, Update, WritablePlan
 from shared.resources.unified_api_plan import ActualCatalog, plan_catalog, plan_cleaning
 from shared.stages.apply import GatewayWriter, apply_plan, misses_reference
+from shared.stages.provision_bearer import provision_bearer
 from shared.stages.read_ahead import ReadAhead
 
 
@@ -40,12 +42,40 @@ async def provision_models(
     if plan or cleaning:
         await ensure_branch_unchanged(app, event, decision)
     writer = GatewayWriter(app.gateway, marker)
-    await _apply(app, writable, actual, writer)
+    first, last = _before_the_marker(desired, marker, actual, writable)
+    await _apply(app, first, actual, writer)
+    # Before the marker, for which the first teams wait. What goes wrong there takes nothing from the others.
+    bearer = await _tried(provision_bearer(app, event, decision, desired, marker))
+    await _apply(app, last, actual, writer)
     left = await _clean(cleaning.writable(), GatewayWriter(app.gateway, marker))
     # Last, because all else is in place then: calls that need the secret fail, others do not.
     require_readable(writer.unreadable)
-    note = "models in place" + (f"; {', '.join(left)} will go when nothing names it any more" if left else "")
-    return Done(worth_saying(event, bool(plan), note), wrote=bool(plan) or len(left) < len(list(cleaning)))
+    if isinstance(bearer, MergekeyError):
+        raise bearer
+    note = _note(left)
+    return Done(
+        worth_saying(event, bool(plan) or bearer, note),
+        wrote=bool(plan) or bearer or len(left) < len(list(cleaning)),
+    )
+
+
+def _note(left: list[str]) -> str:
+    return "models in place" + (f"; {', '.join(left)} will go when nothing names it any more" if left else "")
+
+
+def _before_the_marker(
+    desired: DesiredCatalog, marker: Marker, actual: ActualCatalog, plan: WritablePlan
+) -> tuple[WritablePlan, WritablePlan]:
+    """The plan, and the marker, with which it ends unless that vouches for this catalogue already."""
+    is_current = actual.api is not None and actual.api.is_current(marker.digest, desired.api_digest)
+    return (plan, WritablePlan()) if is_current else plan.before_last()
+
+
+async def _tried(work: Awaitable[bool]) -> bool | MergekeyError:
+    try:
+        return await work
+    except MergekeyError as error:
+        return error
 
 
 async def _provide_fragment(app: App, text: str, actual: ActualCatalog) -> None:

@@ -18,7 +18,8 @@ from shared.errors import Busy, InvalidRequest, Rejected
 from shared.marker import Marker, format_time
 from shared.messaging.messages import TeamMessage
 from shared.messaging.outcomes import Done, Event, Outcome, Waiting, worth_saying
-from shared.names import API, CACHE_BACKEND, FRAGMENT, SAFETY_BACKEND, SHARED_PREFIX
+from shared.names import API, BEARER_API, CACHE_BACKEND, FRAGMENT, SAFETY_BACKEND, SHARED_PREFIX
+from shared.names import mirror as mirror_name
 from shared.names import product as product_name
 from shared.names import subscription as subscription_name
 from shared.policies.policy_xml import digest_of
@@ -44,8 +45,8 @@ CAPACITY_WAIT = timedelta(seconds=10)
 #: The commit status of a team that the guard holds.
 HELD = "withdrawal held: too many teams are gone at once; see the check"
 
-#: When the unified API of a service was seen to be finished.
-_API_FINISHED: WeakKeyDictionary[Gateway, datetime] = WeakKeyDictionary()
+#: When the APIs of a service were seen to be finished, by their names.
+_API_FINISHED: WeakKeyDictionary[Gateway, dict[str, datetime]] = WeakKeyDictionary()
 
 
 async def provision_product(
@@ -58,6 +59,7 @@ async def provision_product(
     """
     wanted = _desired_product(app, decision)
     actual, is_api_finished = await _read_product(app, event, wanted.desired.product, found)
+    actual = await _with_bearer_link(app, event, wanted, actual)
     plan_product(wanted.desired, wanted.marker, actual).require_allowed()
     if not is_api_finished:
         return Waiting(FIRST_WAIT, "CatalogueNotProvisioned")
@@ -140,17 +142,34 @@ async def _read_product(
     return ActualProduct(product, policy, linked=linked), is_api_finished
 
 
-async def _is_api_finished(app: App) -> bool:
-    """Whether the unified API was finished once. That it was is believed for some seconds; what links to an
+async def _with_bearer_link(
+    app: App, event: Event[TeamMessage], wanted: DesiredProduct, actual: ActualProduct
+) -> ActualProduct:
+    """With whether it is linked to the API of bearer keys. That is read where the markers are not believed:
+    no marker vouches for this link, and products of earlier versions get it by a sweep. While that API is
+    not finished nothing is linked to it, and nothing waits for it.
+    """
+    product = actual.product
+    is_new = product is None or not product.is_finished
+    if not (wanted.desired.has_bearer and (is_new or event.verify_markers)):
+        return actual
+    if not await _is_api_finished(app, BEARER_API):
+        return actual
+    is_linked = product is not None and await app.gateway.is_linked(product.name, BEARER_API)
+    return replace(actual, bearer_linked=is_linked)
+
+
+async def _is_api_finished(app: App, name: str = API) -> bool:
+    """Whether an API was finished once. That it was is believed for some seconds; what links to an
     API that was deleted meanwhile is refused by the service, and comes back.
     """
-    now, known = app.clock.now(), _API_FINISHED.get(app.gateway)
+    now, known = app.clock.now(), _API_FINISHED.setdefault(app.gateway, {}).get(name)
     if known is not None and timedelta(0) <= now - known < API_KNOWN:
         return True
-    api = await app.gateway.api(API)
+    api = await app.gateway.api(name)
     if api is None or not api.was_finished:
         return False
-    _API_FINISHED[app.gateway] = now
+    _API_FINISHED[app.gateway][name] = now
     return True
 
 
@@ -254,11 +273,13 @@ async def withdraw_product(
     """
     team = event.message.team
     owner = own_marker(app, team)
-    subscription, product = await asyncio.gather(
-        app.gateway.subscription(subscription_name(team)), found.get()
+    own = subscription_name(team)
+    subscription, mirror, product = await asyncio.gather(
+        app.gateway.subscription(own), app.gateway.subscription(mirror_name(own)), found.get()
     )
     await ensure_branch_unchanged(app, event, decision)
-    actual, writer = ActualProduct(product, subscription=subscription), GatewayWriter(app.gateway, owner)
+    actual = ActualProduct(product, subscription=subscription, mirror=mirror)
+    writer = GatewayWriter(app.gateway, owner)
     await apply_plan(plan_closing(owner, actual).writable(), writer)
     plan = await _plan_withdrawal(app, event, decision, actual)
     if product is None and decision.in_doubt:
@@ -287,12 +308,14 @@ async def _plan_withdrawal(
         return plan_withdrawal(owner, found, event.now, app.timeouts.grace, in_doubt=in_doubt)
 
     unread = plan(actual).unread
-    subscriptions, backends, linked = await asyncio.gather(
+    subscriptions, backends, linked, bearer = await asyncio.gather(
         _if("subscription" in unread, lambda: gateway.product_subscriptions(name)),
         _if("backend" in unread, lambda: gateway.backends(f"{name}--")),
         _if("product link" in unread, lambda: gateway.is_linked(name, API)),
+        _if("product link" in unread, lambda: gateway.is_linked(name, BEARER_API)),
     )
-    return plan(replace(actual, subscriptions=subscriptions, backends=backends, linked=linked))
+    known = replace(actual, subscriptions=subscriptions, backends=backends)
+    return plan(replace(known, linked=linked, bearer_linked=bearer))
 
 
 def _deleting(app: App, team: str, writer: GatewayWriter) -> Callable[[Change], Awaitable[None]]:

@@ -16,6 +16,7 @@ from shared.branch.decision import Decision, ensure_branch_unchanged
 from shared.errors import Busy
 from shared.messaging.messages import TeamMessage
 from shared.messaging.outcomes import Event
+from shared.ports import Keys
 from shared.resources.actual import SecretVersion
 from shared.secret import SecretValue
 from shared.stages.apply import Secret, set_secret
@@ -23,15 +24,15 @@ from shared.stages.apply import Secret, set_secret
 KEY = "API key"
 
 
-async def make_new(app: App, event: Event[TeamMessage], decision: Decision, which: int) -> SecretValue:
-    """Renew a key at the gateway and return it; the old one opens nothing any more.
+async def make_new(app: App, event: Event[TeamMessage], decision: Decision, which: int) -> Keys:
+    """Renew a key at the gateway and return both; the old one opens nothing any more.
 
     No ETag fences that, so the branch is read right before.
     """
     await ensure_branch_unchanged(app, event, decision)
     subscription = names.subscription(event.message.team)
     await app.gateway.regenerate_key(subscription, which)
-    return (await app.gateway.keys(subscription))[which]
+    return await app.gateway.keys(subscription)
 
 
 async def publish(

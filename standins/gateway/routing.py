@@ -136,7 +136,7 @@ class Keys:
         https://learn.microsoft.com/azure/api-management/api-management-subscriptions
         """
         names = api["properties"]["subscriptionKeyParameterNames"]
-        key = request.headers.get(names["header"]) or request.query.get(names["query"])
+        key = self._key(names, request)
         if key is None:
             product = open_product(self._state, api["id"])
             if product is None and api["properties"]["subscriptionRequired"]:
@@ -146,6 +146,16 @@ class Keys:
         if subscription is None or subscription["properties"]["state"] != "active":
             raise _refused(api, 1)
         return self._scoped(service, api, subscription)
+
+    def _key(self, names: Json, request: Request) -> str | None:
+        """The header is taken as it stands, `Bearer ` and all, unless the contract says that the API takes
+        bearer tokens. Which of two keys counts there is not documented: the header of its own comes first.
+        """
+        key = request.headers.get(names["header"]) or request.query.get(names["query"])
+        if key is None and names.get("bearer") == "enabled" and self._state.options["bearer_field_works"]:
+            scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+            key = token.strip() if scheme.lower() == "bearer" and token.strip() else None
+        return key
 
     def _scoped(self, service: str, api: Json, subscription: Json) -> Caller:
         scope = subscription["properties"]["scope"].lower()

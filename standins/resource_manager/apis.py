@@ -33,6 +33,10 @@ from standins.resource_manager.tiers import check_room
 #: What a filter may ask of a list of APIs.
 FIELDS = filterable("name", "displayName", "description", "serviceUrl", "path", exact=("isCurrent",))
 
+#: The version in which Microsoft's samples write `subscriptionKeyParameterNames.bearer`:
+#: https://github.com/Azure-Samples/AI-Gateway/blob/main/modules/apim/v3/inference-api.bicep
+BEARER_VERSION = "2025-03-01-preview"
+
 _KNOWN = (
     "displayName",
     "description",
@@ -108,6 +112,7 @@ async def _put(state: State, request: web.Request) -> web.Response:
     checked = _checked(imported.properties | properties, "path", "displayName")
     api = state.apis.id(request)
     _check_path_is_free(state, request, api, checked["path"])
+    _check_key_names(state, request, checked)
     async with state.writing(api):
         old = state.apis.get(api)
         check_if_match(request, old)
@@ -123,6 +128,7 @@ async def _patch(state: State, request: web.Request) -> web.Response:
     api = state.apis.require(state.apis.id(request))["id"]
     if "path" in checked:
         _check_path_is_free(state, request, api, checked["path"])
+    _check_key_names(state, request, checked)
     async with state.writing(api):
         old = state.apis.require(api)
         require_if_match(request, old)
@@ -164,6 +170,19 @@ def _checked(properties: Json, *required: str) -> Json:
     if "path" in checked:
         checked["path"] = checked["path"].strip("/")
     return checked
+
+
+def _check_key_names(state: State, request: web.Request, checked: Json) -> None:
+    """Of the names of keys the field `bearer` is kept in the version whose samples have it, and dropped
+    without a word elsewhere, as fields that Resource Manager does not know.
+    """
+    names = checked.get("subscriptionKeyParameterNames")
+    if not isinstance(names, dict):
+        return
+    known = {"header", "query"}
+    if request.query.get("api-version") == BEARER_VERSION and state.options["bearer_field"] == "kept":
+        known.add("bearer")
+    checked["subscriptionKeyParameterNames"] = {name: names[name] for name in names if name in known}
 
 
 def _check_path_is_free(state: State, request: web.Request, api: str, path: str) -> None:

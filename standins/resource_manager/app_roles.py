@@ -47,6 +47,7 @@ GATEWAY_ACTIONS = [
         "namedValues/delete",
         "apis/read",
         "apis/write",
+        "apis/delete",
         "apis/policies/read",
         "apis/policies/write",
         "apis/products/read",

@@ -25,7 +25,7 @@ SERVICE = (
 #: The api-versions that the routes were written for, by provider; the first is the one that the tests use
 #: most.
 VERSIONS: Mapping[str, tuple[str, ...]] = {
-    "microsoft.apimanagement": ("2024-05-01", "2022-08-01"),
+    "microsoft.apimanagement": ("2024-05-01", "2022-08-01", "2025-03-01-preview"),
     "microsoft.authorization": ("2022-04-01", "2022-05-01-preview"),
     "microsoft.cognitiveservices": ("2025-09-01", "2026-05-15-preview"),
     "microsoft.containerservice": ("2026-08-01", "2026-06-01"),

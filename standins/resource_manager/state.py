@@ -50,6 +50,11 @@ OPTIONS: Json = {
     "policy_comments_kept": True,
     # Which of two operations wins that end with a wildcard is not documented.
     "shortest_wildcard_wins": False,
+    # Samples of the service let an API take keys as bearer tokens by a field that no published description
+    # has (`apis.BEARER_VERSION`). Resource Manager may as well ignore what it does not know.
+    "bearer_field": "kept",
+    # Whether the gateway acts on the field, which it has kept.
+    "bearer_field_works": True,
 }
 
 

@@ -238,6 +238,7 @@ def test_the_schema_of_the_catalogue_describes_a_model() -> None:
         "contentSafety",
         "semanticCache",
         "entraTokens",
+        "bearerKeys",
         "origins",
         "kaito",
         "models",

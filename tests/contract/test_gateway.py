@@ -9,16 +9,19 @@ import pytest
 import pytest_asyncio
 
 from shared.catalog.catalog import Breaker
+from shared.catalog.terms import BearerWay
 from shared.errors import AccessDenied, Busy, Rejected, Unavailable
 from shared.marker import RULES, Marker
-from shared.names import API, FRAGMENT, SAFETY_BACKEND
+from shared.names import API, BEARER_API, FRAGMENT, SAFETY_BACKEND
 from shared.policies.policy_xml import canonical_digest, digest_of
 from shared.policies.product_policy import product_policy
 from shared.ports import Gateway, Keys
 from shared.resources.actual import Fragment, Policy, Product
 from shared.resources.backends import Backend, Credential, NamedValue, PoolMember
+from shared.resources.bearer import KEY_NAMES_OF, BearerKeys
 from shared.resources.desired import compile_catalog
 from shared.resources.subscription import ADMINISTRATOR
+from shared.secret import SecretValue
 from tests.contract.sides import PlatformVault
 from tests.contract.targets import unique
 from tests.fakes.app import REPOSITORY, Asked, FakeApp, a_catalog
@@ -501,6 +504,46 @@ async def test_the_unified_api_is_imported_marked_and_fenced(gateway: Gateway) -
     with pytest.raises(Busy):
         await gateway.put_api(API, CATALOG, _marker("catalogue"), before.etag)
     await gateway.put_api(API, CATALOG, _marker("catalogue"), after.etag)
+
+
+@pytest.mark.parametrize("way", ["native", "mirrored"])
+async def test_the_api_of_bearer_keys_says_where_it_takes_them(gateway: Gateway, way: BearerWay) -> None:
+    desired, marker = replace(CATALOG, bearer=way), _marker("catalogue", "d" * 64)
+    assert await gateway.api(BEARER_API) is None
+    await gateway.put_api(BEARER_API, desired, marker.unfinished(), None)
+    imported = await gateway.api(BEARER_API)
+    assert imported is not None
+    assert (imported.key_names, imported.was_finished) == (KEY_NAMES_OF[way], False)
+    assert not await gateway.takes_bearer(BEARER_API)
+    await gateway.mark_bearer_api(BEARER_API, BearerKeys(marker, way))
+    marked = await gateway.api(BEARER_API)
+    assert marked is not None
+    assert (marked.marker, marked.key_names, marked.subscription_required) == (
+        marker,
+        KEY_NAMES_OF[way],
+        True,
+    )
+    assert await gateway.takes_bearer(BEARER_API) is (way == "native")
+    with pytest.raises(Busy):
+        await gateway.delete_api(BEARER_API, imported.etag)
+    await gateway.delete_api(BEARER_API, marked.etag)
+    assert await gateway.api(BEARER_API) is None
+    assert await gateway.linked_products(BEARER_API) == frozenset()
+
+
+async def test_keys_that_are_given_are_taken_and_wake_nothing(gateway: Gateway, product: str) -> None:
+    first = SecretValue(f"Bearer {product}-1"), SecretValue(f"Bearer {product}-2")
+    await gateway.put_subscription(product, product, "x", None, first)
+    assert _fingerprints(await gateway.keys(product)) == _fingerprints(first)
+    other = SecretValue(f"Bearer {product}-3"), SecretValue(f"Bearer {product}-4")
+    found = await gateway.subscription(product)
+    assert found is not None
+    await gateway.suspend_subscription(product, found.etag)
+    await gateway.put_keys(product, other)
+    asleep = await gateway.subscription(product)
+    assert asleep is not None
+    assert asleep.state == "suspended"
+    assert _fingerprints(await gateway.keys(product)) == _fingerprints(other)
 
 
 async def test_a_fragment_is_known_by_what_it_says(gateway: Gateway) -> None:

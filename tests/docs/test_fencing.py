@@ -34,8 +34,9 @@ READS = {
     "Gateway": {
         "product", "products", "product_policy", "is_linked", "linked_products", "subscriptions",
         "product_subscriptions", "subscription", "keys", "backends", "named_values", "api", "api_policy",
-        "fragment",
+        "fragment", "takes_bearer",
     },
+    "GatewayCalls": {"status"},
     "Vault": {"versions", "newest", "deleted_tags"},
     "Roles": {"granted", "readers", "readers_of"},
     "Cluster": {
@@ -86,7 +87,13 @@ FENCES: dict[str, tuple[str, str]] = {
     "Gateway.unlink_product": (LOOK_AGAIN, MOVING),
     "Gateway.put_fragment": (LOOK_AGAIN, MOVING),
     "Gateway.mark_api": (LOOK_AGAIN, MOVING),
+    "Gateway.mark_bearer_api": (LOOK_AGAIN, MOVING),
+    "Gateway.delete_api": (
+        IF_MATCH,
+        f"{GATEWAY}::test_the_api_of_bearer_keys_says_where_it_takes_them",
+    ),
     "Gateway.regenerate_key": (LOOK_AGAIN, MOVING),
+    "Gateway.put_keys": (LOOK_AGAIN, MOVING),
     "Vault.set": (LOOK_AGAIN, MOVING),
     "Vault.update": (LOOK_AGAIN, MOVING),
     "Vault.delete": (LOOK_AGAIN, MOVING),

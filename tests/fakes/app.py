@@ -24,6 +24,7 @@ from tests.fakes.cluster import FakeCluster
 from tests.fakes.dead_letters import FakeDeadLetters
 from tests.fakes.deliveries import FakeDeliveries
 from tests.fakes.gateway import FakeGateway
+from tests.fakes.gateway_calls import FakeGatewayCalls
 from tests.fakes.projects import TRACING, FakeProjects
 from tests.fakes.reports import FakeReports
 from tests.fakes.repository import FakeRepository
@@ -49,7 +50,9 @@ TIMEOUTS = Timeouts(
     permission=timedelta(minutes=15),
 )
 
+#: Without the second API, which has tests of its own (`tests/stages/test_bearer_keys.py`).
 _CATALOG = f"""\
+bearerKeys: false
 models:
   - name: gpt-4.1
     provider: foundry
@@ -99,6 +102,7 @@ class FakeApp:
         self.dead_letters = FakeDeadLetters(self.calls, self.clock, self.bus)
         self.repository = FakeRepository(self.calls, self.clock)
         self.gateway = FakeGateway(self.calls)
+        self.gateway_calls = FakeGatewayCalls(self.calls, self.gateway)
         self.vault = FakeVault(self.calls, self.clock)
         self.roles = FakeRoles(self.calls)
         self.cluster = FakeCluster(self.calls, self.clock) if gpus else None

@@ -15,14 +15,17 @@ from xml.etree import ElementTree
 from shared.catalog.capacity import Grants
 from shared.errors import Busy, Rejected, Unavailable
 from shared.marker import RULES, Marker
+from shared.names import API
 from shared.policies.policy_xml import canonical_digest, digest_of
 from shared.policies.product_policy import granted_by
 from shared.ports import Keys
 from shared.resources.actual import ActualBackend, ActualNamedValue, Api, Fragment, Product, Subscription
 from shared.resources.actual import Policy as ActualPolicy
 from shared.resources.backends import Backend, NamedValue, unreadable_secret
+from shared.resources.bearer import KEY_NAMES_OF, BearerKeys
 from shared.resources.desired import DesiredCatalog
 from shared.resources.subscription import ADMINISTRATOR
+from shared.resources.unified_api import KEY_NAMES
 from shared.secret import SecretValue
 from tests.fakes.calls import Calls
 
@@ -47,7 +50,8 @@ class Policy:
 class State:
     """What the service holds, by name. `policies` are those of products, `links` pairs of product and API,
     `keys` by subscription; `credentials` are the named values that backends send,
-    `certificates` the client certificates that are there.
+    `certificates` the client certificates that are there; `takes_bearer` are APIs that take keys as bearer
+    tokens by themselves.
     """
 
     products: dict[str, Product] = field(default_factory=dict)
@@ -63,6 +67,7 @@ class State:
     api_policies: dict[str, Policy] = field(default_factory=dict)
     fragments: dict[str, str] = field(default_factory=dict)
     rules: int = RULES
+    takes_bearer: set[str] = field(default_factory=set)
 
 
 class FakeGateway:
@@ -78,6 +83,8 @@ class FakeGateway:
         #: the named value, or writes it and says so there.
         self.unreadable: dict[str, str] = {}
         self.refuses_unreadable = False
+        #: The service takes no keys as bearer tokens by itself, and says nothing of it.
+        self.ignores_bearer = False
         self.state = State()
 
     # ----------------------------------------------------------------------------------------------- products
@@ -212,7 +219,7 @@ class FakeGateway:
             return self.state.subscriptions.get(name)
 
     async def put_subscription(
-        self, name: str, product: str, display_name: str, etag: str | None
+        self, name: str, product: str, display_name: str, etag: str | None, keys: Keys | None = None
     ) -> Keys | None:
         async with self._calls.write("gateway", "put_subscription", name, etag):
             if product not in self.state.products:
@@ -222,6 +229,8 @@ class FakeGateway:
                 name, self._etag(), display_name, product, "", "active"
             )
             self.state.keys.setdefault(name, [self._new_key(name), self._new_key(name)])
+            if keys is not None:
+                self.state.keys[name] = [key.reveal() for key in keys]
             return self._keys(name) if self.keys_in_put_answers else None
 
     async def suspend_subscription(self, name: str, etag: str) -> None:
@@ -234,6 +243,12 @@ class FakeGateway:
         async with self._calls.read("gateway", "keys", subscription):
             _require(self.state.subscriptions, subscription)
             return self._keys(subscription)
+
+    async def put_keys(self, subscription: str, keys: Keys) -> None:
+        async with self._calls.write("gateway", "put_keys", subscription):
+            found = _require(self.state.subscriptions, subscription)
+            self.state.subscriptions[subscription] = replace(found, etag=self._etag())
+            self.state.keys[subscription] = [key.reveal() for key in keys]
 
     async def regenerate_key(self, subscription: str, which: int) -> None:
         async with self._calls.write("gateway", "regenerate_key", f"{subscription} {which}"):
@@ -345,7 +360,9 @@ class FakeGateway:
     async def put_api(self, name: str, desired: DesiredCatalog, marker: Marker, etag: str | None) -> None:
         async with self._calls.write("gateway", "put_api", name, etag):
             _match(self.state.apis.get(name), etag)
-            self.state.apis[name] = Api(self._etag(), desired.api_digest, marker)
+            names = KEY_NAMES if name == API else KEY_NAMES_OF[desired.bearer or "native"]
+            self.state.apis[name] = Api(self._etag(), desired.api_digest, marker, key_names=names)
+            self.state.takes_bearer.discard(name)
 
     async def api_policy(self, name: str) -> ActualPolicy | None:
         async with self._calls.read("gateway", "api_policy", name):
@@ -375,6 +392,29 @@ class FakeGateway:
         async with self._calls.write("gateway", "mark_api", name):
             api = _require(self.state.apis, name)
             self.state.apis[name] = Api(self._etag(), api.operations, marker)
+
+    async def mark_bearer_api(self, name: str, keys: BearerKeys) -> None:
+        async with self._calls.write("gateway", "mark_bearer_api", name):
+            api = _require(self.state.apis, name)
+            names = KEY_NAMES_OF[keys.way]
+            self.state.apis[name] = Api(self._etag(), api.operations, keys.marker, key_names=names)
+            if keys.way == "native" and not self.ignores_bearer:
+                self.state.takes_bearer.add(name)
+            else:
+                self.state.takes_bearer.discard(name)
+
+    async def takes_bearer(self, name: str) -> bool:
+        async with self._calls.read("gateway", "takes_bearer", name):
+            return name in self.state.takes_bearer
+
+    async def delete_api(self, name: str, etag: str) -> None:
+        async with self._calls.write("gateway", "delete_api", name, etag):
+            if name in self.state.apis:
+                _match(self.state.apis[name], etag)
+                del self.state.apis[name]
+                self.state.api_policies.pop(name, None)
+                self.state.takes_bearer.discard(name)
+                self.state.links = {link for link in self.state.links if link[1] != name}
 
     # ----------------------------------------------------------------------------------------------- inwardly
 

@@ -105,7 +105,7 @@ def _change_hands(road: Road) -> None:
 
 
 def _take_away(road: Road) -> None:
-    """A GPU, a team, a provider; what is left of them goes after the grace."""
+    """A GPU, a team, a provider, bearer keys; what is left of them goes after the grace."""
     road.clone.write(Request("bravo"))
     road.clone.remove("alpha", "charlie")
     # Somebody took over the subscription of one: its keys are theirs, and only the link can be taken away.
@@ -113,7 +113,8 @@ def _take_away(road: Road) -> None:
         *_AT, "team-charlie", "*", SubscriptionUpdateParameters(display_name="Ours")
     )
     models = LONGER.split("\n\n")
-    road.clone.write_text(CATALOG_PATH, "\n\n".join(one for one in models if _PROVIDER not in one))
+    left = "\n\n".join(one for one in models if _PROVIDER not in one)
+    road.clone.write_text(CATALOG_PATH, f"bearerKeys: false\n{left}")
     road.push("Less of everything")
     _pass(road, 61, 61, HOUR, 61, 61)
     road.stack.control.advance(8 * DAY)

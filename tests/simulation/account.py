@@ -124,6 +124,11 @@ class Accounts:
 _WEIGHED = ("put_product_policy", "publish_product", "mark_product", "put_subscription")
 
 
+def _is_weighed(call: Call, names: tuple[str, ...]) -> bool:
+    """The mirror of a subscription gives no more than the subscription."""
+    return call.system == "gateway" and call.name in names and "--" not in call.target
+
+
 class Judge:
     """Looks at every write that lets a team take more, by what was written before: edits by hand are nobody's
     grant.
@@ -149,7 +154,7 @@ class Judge:
         self._grew: dict[str, int] = {}
 
     def before(self, call: Call) -> None:
-        if call.system == "gateway" and call.name in (*_WEIGHED, "create_product"):
+        if _is_weighed(call, (*_WEIGHED, "create_product")):
             self._forget_what_is_gone()
             counts = self._counts(call.target)
             self._before = counts, (self._written.get(call.target, {}) if counts else {})
@@ -163,7 +168,7 @@ class Judge:
     def after(self, call: Call, handling: Handling) -> None:
         if call.system == "gateway" and call.name == "products":
             self._looked[handling] = len(self._decided)
-        if call.system != "gateway" or call.name not in _WEIGHED:
+        if not _is_weighed(call, _WEIGHED):
             return
         counted, had = self._before
         if call.name == "mark_product" and not counted and self._written.get(call.target):

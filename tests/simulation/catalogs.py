@@ -103,10 +103,15 @@ def without_bound(catalog: str) -> str:
     return catalog.replace(f"    maxNodes: {MOST_NODES}\n", "")
 
 
+def _mirrored(catalog: str) -> str:
+    """With the keys as bearer tokens in mirrors of the subscriptions."""
+    return catalog.replace("bearerKeys: false\n", "bearerKeys: mirrored\n")
+
+
 #: Everything that requests ask for is in them, so that all of them can be granted.
 COMPLETE = (
     _written(_ALONE, _CLAUDE_ALONE),
-    _bounded(_configured(_written(_TWO, _CLAUDE_POOL), 8_192)),
+    _mirrored(_bounded(_configured(_written(_TWO, _CLAUDE_POOL), 8_192))),
     _counted(_written(_THREE, _CLAUDE_OTHER_KEY), _ROOMY),
     _bounded(
         _written(_RENAMED, _CLAUDE_SAME_KEY).replace(f"    endpoint: {_KAITO.format('shared')}\n", _PHI_POOL)
@@ -123,7 +128,7 @@ LACKING = (
         _written(_TWO, _CLAUDE_ALONE).replace("maxTokensPerMinute: 100000", "maxTokensPerMinute: 5000"),
         16_384,
     ),
-    _bounded(_counted(_written(_TWO, _CLAUDE_ALONE), TIGHT)),
+    _mirrored(_bounded(_counted(_written(_TWO, _CLAUDE_ALONE), TIGHT))),
     _counted(_written(_ALONE, _CLAUDE_ALONE), TIGHT),
 )
 CATALOGS = (*COMPLETE, *LACKING)

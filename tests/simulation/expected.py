@@ -100,6 +100,7 @@ def slice_of(app: FakeApp, team: str) -> Slice:
         "subscription": None
         if subscription is None
         else (subscription.product, subscription.display_name, subscription.state),
+        "mirror": _mirror(app, team),
         "administrator": sorted(
             each.name
             for each in state.subscriptions.values()
@@ -113,6 +114,16 @@ def slice_of(app: FakeApp, team: str) -> Slice:
         "project": _project(app, names.project(team)),
         "cluster": _in_cluster(app, names.namespace(team)),
     }
+
+
+def _mirror(app: FakeApp, team: str) -> tuple[object, ...] | None:
+    """The mirror of the team's subscription, and whether it has its keys as bearer tokens."""
+    state, own = app.gateway.state, names.subscription(team)
+    found = state.subscriptions.get(names.mirror(own))
+    if found is None:
+        return None
+    keys = [f"Bearer {key}" for key in state.keys.get(own, ())]
+    return found.product, found.display_name, found.state, keys == state.keys[found.name]
 
 
 def handed_over(actual: Slice, wanted: Slice, now: datetime, overlap: timedelta) -> Slice:

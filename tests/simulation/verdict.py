@@ -226,10 +226,14 @@ class Verdict:
     def alive(self, team: str) -> Iterator[str]:
         """What still works of a team that has no access any more."""
         app = self._scene.app
-        product, subscription = (
+        own = names.subscription(team)
+        product, subscription, mirror = (
             app.gateway.state.products.get(names.product(team)),
-            app.gateway.state.subscriptions.get(names.subscription(team)),
+            app.gateway.state.subscriptions.get(own),
+            app.gateway.state.subscriptions.get(names.mirror(own)),
         )
+        if mirror is not None and mirror.state == "active":
+            yield "the mirror of its subscription is active"
         if subscription is not None and subscription.state == "active":
             yield "its subscription is active"
         yield from (f"secret {name} is enabled" for name in names.secrets(team) if self._is_readable(name))

@@ -201,12 +201,14 @@ class Watch:
             )
         if call.system == "cluster":
             return _home(call).removeprefix("team-")
-        if name in (names.API, names.FRAGMENT) or name.startswith(
+        if name in (names.API, names.BEARER_API, names.FRAGMENT) or name.startswith(
             (names.SHARED_PREFIX, names.CREDENTIAL_PREFIX)
         ):
             return CATALOG_TEAM
         if call.name == "delete_subscription":
             name = state.subscriptions[name].product if name in state.subscriptions else ""
+        if name.partition("--")[0] == names.PROBE:
+            return CATALOG_TEAM
         return name.partition("--")[0].removeprefix("team-") or None
 
     def _require_ours(self, call: Call, handling: Handling) -> None:

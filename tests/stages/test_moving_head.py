@@ -52,6 +52,7 @@ TRIED, TRACED = Asked(playground=True), Asked(playground=True, tracing=True)
 RENAMED = Asked(playground=True, display_name="Alpha and friends")
 OWN_GPU = Asked(dedicated={"phi-4": GPU})
 OFFER = {DEFAULT_CATALOG_PATH: catalog_text()}
+WITH_BEARER = catalog_text().replace("bearerKeys: false", "bearerKeys: mirrored")
 OTHER_OFFER = {
     DEFAULT_CATALOG_PATH: catalog_text()
     .replace("embeddings-eu", "embeddings-us")
@@ -104,6 +105,14 @@ async def _withdrawn_with_a_ready_gpu() -> FakeApp:
     return app
 
 
+async def _mirrored() -> FakeApp:
+    """A team whose keys stand in a mirror, too."""
+    app = FakeApp()
+    await push(app, {DEFAULT_CATALOG_PATH: WITH_BEARER, **_asks(Asked())})
+    await later(app, QUIET)
+    return app
+
+
 async def _withdrawn() -> FakeApp:
     app = await a_team()
     await withdraw(app)
@@ -148,6 +157,8 @@ RACES: dict[str, Race] = {
     "Gateway.unlink_product": Race(_withdrawn_and_woken_by_others, {}, _asks(Asked())),
     "Gateway.put_subscription": Race(a_platform, _asks(Asked()), OTHERS),
     "Gateway.regenerate_key": Race(_withdrawn, OTHERS, THIRD),
+    "Gateway.put_keys": Race(_mirrored, OTHERS, THIRD),
+    "Gateway.mark_bearer_api": Race(a_platform, {DEFAULT_CATALOG_PATH: WITH_BEARER}, OFFER),
     "Gateway.delete_subscription": Race(_at_the_end_of_grace, {}, _asks(Asked())),
     "Gateway.put_backend": Race(a_platform, _asks(OWN_GPU), _asks(Asked())),
     "Gateway.delete_backend": Race(_a_team_with_a_gpu, _asks(Asked()), _asks(OWN_GPU)),
@@ -258,6 +269,7 @@ VERSIONS: dict[str, Callable[[FakeApp, str], str | None]] = {
     "Gateway.delete_subscription": _gateway("subscriptions"),
     "Gateway.put_api": _gateway("apis"),
     "Gateway.put_api_policy": _gateway("api_policies"),
+    "Gateway.delete_api": _gateway("apis"),
     "Cluster.delete_workspace": _workspace,
     "Cluster.change_workspace": _workspace,
     "Cluster.delete_namespace": _namespace,
@@ -289,6 +301,8 @@ async def _go_through_a_life(app: FakeApp) -> None:
     and returns; leaves for good. In between the API is imported anew, and somebody lets everybody use the
     product.
     """
+    await push(app, {DEFAULT_CATALOG_PATH: WITH_BEARER})
+    await push(app, {**OFFER})
     await push(app, {**_with_parser("hermes")})
     await push(app, {**_asks(OWN_GPU)})
     await later(app, timedelta(hours=1))

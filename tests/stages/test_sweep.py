@@ -49,9 +49,11 @@ async def test_a_sweep_of_a_settled_platform_reads_lists_and_no_team() -> None:
     app.calls.forget()
     await _sweep(app)
     assert sorted(call.name for call in app.calls.made) == [
-        "all_network_policies", "all_pods", "all_quotas", "all_routes", "all_workspaces", "api", "api_policy",
+        "all_network_policies", "all_pods", "all_quotas", "all_routes", "all_workspaces", "api", "api",
+        "api_policy", "api_policy",
         "backends", "fragment", "gateway", "gateway_controller", "gpu_nodes",
-        "head", "linked_products", "named_values", "namespaces", "network_policy_engine", "newest",
+        "head", "linked_products", "linked_products", "named_values", "namespaces",
+        "network_policy_engine", "newest",
         "products", "projects", "readers", "readers", "release", "subscriptions", "tree",
     ]  # fmt: skip
 

@@ -26,7 +26,7 @@ from typing import Any
 from azure.identity import ManagedIdentityCredential
 
 from standins.identity import IDENTITY_HEADER
-from standins.stack import AUDIENCE, FEW_SESSIONS, Stack, ask, wait_until
+from standins.stack import APIM_ID, AUDIENCE, FEW_SESSIONS, Stack, ask, wait_until
 from standins.world import Call
 from tests.conftest import ROOT
 from tests.end_to_end.road import Road
@@ -66,22 +66,23 @@ _OF_A_SWEEP = {"service-bus: send sweeps": 1}
 _IS_HELD = {"github: POST check run": 1}
 #: The policies of this release are other texts (CHANGELOG.md): each is written once, and the marker that
 #: belongs to it. Most teams have messages on their way; one more is written by the first sweep.
-_TEAMS_ANEW = {"resource-manager: PUT product policy": 10, "resource-manager: PATCH product": 10}
+#: One policy and one marker of them are the platform's own product's.
+_TEAMS_ANEW = {"resource-manager: PUT product policy": 11, "resource-manager: PATCH product": 11}
 _CATALOGUE_ANEW = {
     "resource-manager: PUT policy fragment": 1,
     "resource-manager: PUT backend": 3,
-    "resource-manager: PUT api": 1,
-    "resource-manager: PUT api policy": 1,
-    "resource-manager: PATCH api": 1,
+    "resource-manager: PUT api policy": 2,
+    "resource-manager: PATCH api": 2,
 }
 _ONE_MORE_ANEW = {
-    "service-bus: send access-changes": 1,
-    "service-bus: send deliver-keys": 1,
+    "service-bus: send access-changes": 13,
+    "service-bus: send deliver-keys": 11,
+    "resource-manager: PUT product api": 11,
     "resource-manager: PUT product policy": 1,
     "resource-manager: PATCH product": 1,
 }
 #: Operations that this release adds to the API, which is imported anew for them.
-_OPERATIONS = (
+_ADDED = (
     "responses",
     "response-get",
     "response-delete",
@@ -93,9 +94,38 @@ _OF_THE_API = (
     "resource-manager/apis/{api}/operations//subscriptions/00000000-0000-4000-8000-000000000001"
     "/resourcegroups/ai/providers/microsoft.apimanagement/service/contoso-ai/apis/ai/operations"
 )
-#: Rows that are others after the first day, by table: the API and its four operations that were there.
+#: The second API with its policy and marker, and the platform's own product with all that belongs to it,
+#: come with the catalogue; each team's link comes with a sweep.
+_BEARER = {
+    "resource-manager: PUT api": 2,
+    "resource-manager: PUT product": 1,
+    "resource-manager: PUT product api": 1,
+    "resource-manager: PUT subscription": 1,
+    "resource-manager: DELETE subscription": 1,
+}
+#: The teams with access, most of which are linked by the first sweep.
+_LINKED = (
+    "config-map", "doubled", "handed-over", "many-models", "moved", "one-model", "own-gpu", "playground",
+    "read-by-group", "short-form", "unlimited",
+)  # fmt: skip
+_SERVICE = APIM_ID.lower()
+_OPERATIONS = (
+    *_ADDED, "deployment-chat-completions", "deployment-embeddings", "v1-chat-completions", "v1-embeddings",
+)  # fmt: skip
+_NEW = (
+    f"apis/{_SERVICE}/apis/ai-bearer",
+    *(f"apis/{{api}}/operations/{_SERVICE}/apis/ai-bearer/operations/{name}" for name in _OPERATIONS),
+    f"policies/{_SERVICE}/apis/ai-bearer/policies/policy",
+    f"policies/{_SERVICE}/products/mergekey-probe/policies/policy",
+    f"products/{_SERVICE}/products/mergekey-probe",
+    f"subscriptions/{_SERVICE}/subscriptions/mergekey-probe",
+    f"product-apis/{_SERVICE}/products/mergekey-probe/apis/ai-bearer",
+    *(f"product-apis/{_SERVICE}/products/team-{team}/apis/ai-bearer" for team in _LINKED),
+)
+#: Rows that are others after the first day, by table, and those that are new.
 CHANGED = {
-    **{f"{_OF_THE_API}/{name}: new": 1 for name in _OPERATIONS},
+    **{f"resource-manager/{row}: new": 1 for row in _NEW},
+    **{f"{_OF_THE_API}/{name}: new": 1 for name in _ADDED},
     "apis": 5,
     "backends": 3,
     "policies": 12,
@@ -114,6 +144,7 @@ SETTLED: Mapping[str, Mapping[str, int]] = {
         "service-bus: send deliver-keys": 12,
         **_TEAMS_ANEW,
         **_CATALOGUE_ANEW,
+        **_BEARER,
         **_ROADS,
     },
     "report only": {"service-bus: send sweeps": 1, **_IS_HELD},
@@ -137,6 +168,7 @@ LATER: Mapping[str, Mapping[str, int]] = {
         "service-bus: send deliver-keys": 3,
         "service-bus: send dead-letters": 1,
         "resource-manager: PUT product policy": 1,
+        "resource-manager: PUT product api": 1,
         "resource-manager: PATCH product": 1,
         "resource-manager: DELETE product": 2,
         "resource-manager: DELETE subscription": 2,
