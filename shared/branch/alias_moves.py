@@ -22,13 +22,17 @@ def alias_problems(
     """
     if before is None or before.catalog is None:
         return
-    requests = [each.request for each in accepted.values() if each.request is not None]
-    models = {each.team: {model.name for model in each.models} for each in requests}
-    leads = _aliases(after)
+    models, leads = _models_of(accepted), _aliases(after)
     for alias, was in sorted(_aliases(before.catalog).items()):
         if leads.get(alias) != was:
             users = sorted(team for team, names in models.items() if was in names)
             yield from _moved(path, alias, was, leads.get(alias), users, models)
+
+
+def _models_of(accepted: Mapping[str, ParsedRequest]) -> dict[str, set[str]]:
+    """By team."""
+    requests = (each.request for each in accepted.values() if each.request is not None)
+    return {each.team: {model.name for model in each.models} for each in requests}
 
 
 def _aliases(catalog: Catalog) -> dict[str, str]:
