@@ -83,13 +83,10 @@ _ONE_MORE_ANEW = {
 }
 #: Operations that this release adds to the API, which is imported anew for them.
 _ADDED = (
-    "responses",
-    "response-get",
-    "response-delete",
-    "v1-responses",
-    "v1-response-get",
-    "v1-response-delete",
-)
+    "deployment-completions", "deployment-images-generations", "deployment-responses", "delete-other",
+    "get-other", "model", "models", "post-other", "responses", "v1-completions", "v1-images-generations",
+    "v1-model", "v1-models", "v1-responses",
+)  # fmt: skip
 _OF_THE_API = (
     "resource-manager/apis/{api}/operations//subscriptions/00000000-0000-4000-8000-000000000001"
     "/resourcegroups/ai/providers/microsoft.apimanagement/service/contoso-ai/apis/ai/operations"
