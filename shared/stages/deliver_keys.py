@@ -79,10 +79,10 @@ async def _read(
         group,
         granted_groups=granted,
         list_readers=event.verify_markers,
-        with_mirror=event.verify_markers or _is_mirrored(decision),
+        with_mirror=_is_mirrored(decision),
     )
     if event.verify_markers:
-        return actual
+        return await _with_mirror(app, team, actual)
     has_others = bool(replace(actual, granted_groups=frozenset()).other_groups(team, group))
     if not has_others and renewal_of(team, group or "", actual, event.now, app.timeouts.key_overlap).nothing:
         return await _with_sleeping_mirror(app, team, actual)
@@ -91,7 +91,12 @@ async def _read(
 
 async def _with_sleeping_mirror(app: App, team: str, actual: ActualKeys) -> ActualKeys:
     """A team that comes back may have a mirror of a catalogue that wanted one."""
-    if actual.mirror is not UNREAD or actual.subscription is None or works(actual.subscription, team):
+    return actual if works(actual.subscription, team) else await _with_mirror(app, team, actual)
+
+
+async def _with_mirror(app: App, team: str, actual: ActualKeys) -> ActualKeys:
+    """Read beside nothing: a team without a subscription has no mirror."""
+    if actual.mirror is not UNREAD or actual.subscription is None:
         return actual
     return replace(actual, mirror=await app.gateway.subscription(names.mirror(names.subscription(team))))
 

@@ -37,7 +37,7 @@ MISTAKES = [
     ("<allowed-origins>", "<allowed-origin>"),
     (r"<allowed-origins>.*?</allowed-origins>", ""),
     (r"<origin>.*?</allowed-origins>", "</allowed-origins>"),
-    (r"<method>POST</method>", ""),
+    (r"<method>.*?</allowed-methods>", "</allowed-methods>"),
     ("<header>\\*</header>", "<headers>*</headers>"),
     ("<audience>", "<audience><audience />"),
     (r"<audience>.*?</audience>", ""),

@@ -87,7 +87,8 @@ async def test_a_stream_arrives_in_chunks_and_ends_as_clients_expect(room: Room)
 
 
 async def test_an_operation_that_the_api_does_not_have_is_not_found_in_openais_form(room: Room) -> None:
-    answer = await room.post(await alpha(room), {}, "/openai/v1/completions")
+    key = {"api-key": await alpha(room)}
+    answer = await room.http.put("/openai/v1/chat/completions", json={}, headers=key)
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     elsewhere = await room.post(await alpha(room), {}, "/other")

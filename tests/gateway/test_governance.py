@@ -49,7 +49,7 @@ async def test_a_page_of_a_known_origin_may_call_and_read_what_it_is_told(room: 
     asked = await preflight(room, PAGE)
     assert (asked.status_code, asked.headers["Access-Control-Allow-Origin"]) == (200, PAGE)
     assert (asked.headers["Access-Control-Allow-Methods"], asked.headers["Access-Control-Max-Age"]) == (
-        "POST",
+        "GET,POST,DELETE",
         "300",
     )
     assert asked.headers["Access-Control-Allow-Headers"] == "api-key,content-type"

@@ -67,7 +67,7 @@ async def set_up(room: Room) -> None:
             f"{room.standins.addresses['resource-manager']}{room.service}/{at}",
             params={"api-version": resource["apiVersion"]},
             headers={"Authorization": f"Bearer {token.token}"},
-            json={"properties": properties},
+            json={"properties": properties} if properties else None,
         )
         assert answer.status_code in (200, 201, 202), (at, answer.text)
 

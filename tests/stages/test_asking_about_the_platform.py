@@ -176,6 +176,7 @@ async def test_every_system_is_asked_once() -> None:
         "GitHub",
         "Service Bus",
         "API Management",
+        "bearer keys",
         "Key Vault",
         "role assignments",
         "Kubernetes",
@@ -192,9 +193,9 @@ async def test_every_system_is_asked_once() -> None:
         "cluster all_workspaces",
     }
     asked = [f"{call.system} {call.name}" for call in app.calls.made]
-    # API Management tells what it could read of the platform's vault, the cluster what it serves, and two
-    # calls whether anything leads around the gateway.
-    more = 4
+    # API Management tells what it could read of the platform's vault, and whether there is a second API and a
+    # key for it, the cluster what it serves, and two calls whether anything leads around the gateway.
+    more = 6
     assert len(asked) == 7 + more + len(account)
     assert account <= set(asked)
 
@@ -240,5 +241,6 @@ async def test_a_system_that_refuses_or_is_slow_is_named_and_nobody_waits_for_it
     assert not health.healthy
     assert {probe.system: probe.reason for probe in health.probes if not probe.healthy} == {
         "API Management": "Unavailable",
+        "bearer keys": "Unavailable",
         "Key Vault": "NoAnswer",
     }

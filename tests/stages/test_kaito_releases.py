@@ -192,7 +192,11 @@ async def _sweep(app: FakeApp) -> list[tuple[str, int, str]]:
         (NAMES_0_11, None, [("KaitoReleaseUnknown", 1, "warning")]),
         (catalog_text(), "0.12", []),
         (catalog_text(), "0.11", [("KaitoReleaseDiffers", 1, "warning")]),
-        (f'{catalog_text()}kaito: "0.11"\n', "0.12", [("KaitoReleaseDiffers", 19, "warning")]),
+        (
+            f'{catalog_text()}kaito: "0.11"\n',
+            "0.12",
+            [("KaitoReleaseDiffers", len(catalog_text().splitlines()) + 1, "warning")],
+        ),
     ],
 )
 async def test_a_sweep_notes_the_difference_beside_the_line(

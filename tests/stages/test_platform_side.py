@@ -169,7 +169,9 @@ async def test_a_catalogue_that_the_platform_cannot_serve_changes_nothing() -> N
 async def test_requests_per_minute_are_limited_for_the_team() -> None:
     app = await a_platform()
     await push(app, {path_of("alpha"): Asked().text() + "limits: {requestsPerMinute: 600}\n"})
-    [limit] = ElementTree.fromstring(app.gateway.state.policies["team-alpha"].text).iter("rate-limit-by-key")
+    inbound = ElementTree.fromstring(app.gateway.state.policies["team-alpha"].text).find("inbound")
+    assert inbound is not None
+    [limit] = inbound.findall("rate-limit-by-key")
     assert (limit.get("calls"), limit.get("renewal-period"), limit.get("counter-key")) == (
         "600",
         "60",

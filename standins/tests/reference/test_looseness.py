@@ -26,6 +26,8 @@ OPERATIONS = (
 )
 BELOW_TENANT = f"{SERVICE}/tenant/operationResults/1"
 POOL = {"properties": {"type": "Pool", "pool": {"services": [{"id": f"{SERVICE}/backends/a"}]}}}
+NAMES = {"header": "api-key", "query": "api-key", "bearer": "enabled"}
+TAKES_BEARER = {"properties": {"subscriptionKeyParameterNames": NAMES}}
 RAW = {"content-type": "application/vnd.github.raw+json; charset=utf-8"}
 REFUSAL = (
     '{"message": "Validation Failed", "documentation_url": "https://docs.github.com/rest", "errors": [], '
@@ -84,6 +86,16 @@ NEEDED = (
     ),
     replace(status_written(), status=422, answer_body=REFUSAL),
     replace(installations_listed(), answer_headers={"content-type": "application/json", "link": "x"}),
+    exchange(
+        "resource-manager",
+        f"PATCH {SERVICE}/apis/ai?{VERSION}",
+        200,
+        TAKES_BEARER,
+        {"properties": {**TAKES_BEARER["properties"], "path": "ai"}},
+        kind="PATCH api",
+        request_headers={"if-match": "*"},
+        answer_headers={"etag": "x"},
+    ),
 )
 
 
