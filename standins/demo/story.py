@@ -106,11 +106,11 @@ class Story:
             product = self._servers.gateway(f"products/team-{team}")
             linked = self._servers.gateway(f"products/team-{team}/apis")["value"]
             self._check(
-                f"team {team}: product published, policy in place, linked to the unified API",
+                f"team {team}: product published, policy in place, linked to both APIs",
                 product is not None
                 and product["properties"]["state"] == "published"
                 and self._servers.gateway(f"products/team-{team}/policies/policy") is not None
-                and [api["name"] for api in linked] == ["ai"],
+                and sorted(api["name"] for api in linked) == ["ai", "ai-bearer"],
             )
 
     def _fetch(self) -> None:

@@ -33,7 +33,7 @@ A_NEW_TEAM = Counter(
     {
         "PUT product": 1,
         "PUT product policy": 1,
-        "PUT product api": 1,
+        "PUT product api": 2,
         "PUT subscription": 1,
         "PATCH product": 1,
         "DELETE subscription": 1,  # the administrator's
@@ -272,9 +272,8 @@ class Road:
         ).result()
 
     def linked_apis(self, team: str) -> list[str]:
-        return [
-            str(api.name) for api in self.apim.product_api.list_by_product(*self._apim_at, f"team-{team}")
-        ]
+        listed = self.apim.product_api.list_by_product(*self._apim_at, f"team-{team}")
+        return sorted(str(api.name) for api in listed)
 
     def subscriptions(self, team: str) -> dict[str, str]:
         """The state of every subscription of the team's product, by name."""

@@ -44,7 +44,7 @@ def test_a_merged_request_becomes_a_published_product_whose_keys_are_in_the_vaul
     )
     assert f"team {team}; path {path_of(team)}; commit {push.commit}; sha256:" in product.description
     assert 'tokens-per-minute="4321"' in road.policy(team)
-    assert road.linked_apis(team) == ["ai"]
+    assert road.linked_apis(team) == ["ai", "ai-bearer"]
     assert road.subscriptions(team) == {f"team-{team}": "active"}
     assert road.stored_keys(team) == road.issued_keys(team)
     endpoint = road.vault.get_secret(f"{team}-endpoint")
@@ -71,7 +71,7 @@ def test_without_a_group_the_keys_are_there_and_nobody_may_read_them(road: Road,
     assert road.has_its_keys(team)
 
 
-def test_a_new_team_costs_five_gateway_writes_and_one_deletion(road: Road, team: str, group: str) -> None:
+def test_a_new_team_costs_six_gateway_writes_and_one_deletion(road: Road, team: str, group: str) -> None:
     road.clone.write(Request(team, group))
     push = road.push("Access")
     road.status(push, team, "keys", "success")

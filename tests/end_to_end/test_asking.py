@@ -193,7 +193,7 @@ def test_a_system_that_is_down_hides_its_part_of_a_team_only(road: Road, team: s
 
 def test_health_names_the_system_that_does_not_answer(road: Road) -> None:
     healthy = get(road, "health?deep=true").body
-    assert (healthy["healthy"], len(healthy["probes"])) == (True, 9)
+    assert (healthy["healthy"], len(healthy["probes"])) == (True, 10)
     road.stack.control.fault("github", ".*", status=500, count=None)
     sick = get(road, "health?deep=true").body
     road.stack.control.forget_faults()

@@ -83,7 +83,7 @@ def test_a_dead_letter_is_replayed_after_its_cause_is_gone_and_the_team_has_its_
     assert (done.exit_code, "1 replayed" in done.stdout) == (0, True)
     road.settle()
     road.status(push, team, "gateway", "success")
-    assert road.linked_apis(team) == ["ai"]
+    assert road.linked_apis(team) == ["ai", "ai-bearer"]
     wait_until("the keys are there", lambda: road.has_its_keys(team))
     assert listed(team) == []
     again = mergekey("dead-letters", "replay", number, "--yes")
@@ -148,7 +148,7 @@ def test_sweeps_leave_a_waiting_letter_to_people_and_look_again_after_a_discard(
     )
     assert listed(team) == []
     road.sweep()
-    assert road.linked_apis(team) == ["ai"]
+    assert road.linked_apis(team) == ["ai", "ai-bearer"]
     assert road.has_its_keys(team)
 
 

@@ -178,5 +178,5 @@ def test_a_subscription_that_somebody_renamed_opens_nothing_when_its_team_leaves
     road.apim.subscription.update(*_AT, f"team-{team}", "*", renamed)
     road.clone.write(Request(team))
     road.status(road.push("Back again"), team, "keys", "success")
-    assert road.linked_apis(team) == ["ai"]
+    assert road.linked_apis(team) == ["ai", "ai-bearer"]
     assert road.has_its_keys(team)

@@ -72,7 +72,7 @@ def test_a_role_that_is_still_missing_is_waited_for(road: Road, team: str) -> No
     push = road.push("Access")
     road.advance(60)
     road.status(push, team, "gateway", "success")
-    assert road.linked_apis(team) == ["ai"]
+    assert road.linked_apis(team) == ["ai", "ai-bearer"]
     assert road.dead_letters(team) == []
 
 

@@ -26,7 +26,7 @@ def test_a_push_of_many_teams_is_one_sweep_that_provisions_them_all(road: Road) 
         if not unfinished:
             break
     assert unfinished == set()
-    assert {tuple(road.linked_apis(team)) for team in teams} == {("ai",)}
+    assert {tuple(road.linked_apis(team)) for team in teams} == {("ai", "ai-bearer")}
     # The administrator's subscriptions have names that API Management made.
     by_name = A_NEW_TEAM - Counter({"DELETE subscription": 1})
     assert road.gateway_writes(*teams) == Counter({kind: MANY * times for kind, times in by_name.items()})
