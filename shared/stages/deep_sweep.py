@@ -23,6 +23,7 @@ from shared.messaging.outcomes import Event
 from shared.names import CATALOG_TEAM
 from shared.resources.desired import DesiredWorkspaces, compile_shared_workspaces, compile_workspaces
 from shared.resources.keys import ActualKeys
+from shared.resources.namespace_labels import has_our_label
 from shared.resources.plan import known
 from shared.resources.product import ActualProduct
 from shared.resources.project import ActualProject
@@ -101,13 +102,17 @@ async def _roads_of(
     app: App, catalog: Catalog, teams: Iterable[str], snapshot: Snapshot, now: datetime
 ) -> Mapping[Name, RoadNote]:
     """Ask the roads to the workspaces of these teams whose pods are ready. No road fails a sweep. One that
-    only reports would write what it saw, and asks none.
+    only reports would write what it saw, and asks none; nor is one asked where a namespace lost the label
+    without which nothing may be written there.
     """
     if app.roads is None or app.sweep_report_only:
         return {}
 
     async def ask(team: str) -> dict[Name, RoadNote]:
         found = snapshot.team(team).workspaces
+        namespace = known(found.namespace, None)
+        if namespace is None or not has_our_label(namespace):
+            return {}
         ready = {name for name, each in found.lasting.items() if each.managed and each.verdict.is_ready}
         routes = [each for each in known(found.routes, ()) if each.name in ready]
         try:

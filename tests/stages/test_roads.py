@@ -273,6 +273,19 @@ async def test_a_sweep_that_only_reports_asks_and_notes_nothing() -> None:
     assert app.calls.names("roads") == app.calls.writes("cluster") == []
 
 
+async def test_nothing_is_noted_in_a_namespace_that_lost_its_label() -> None:
+    app = await with_road()
+    await later(app, HOUR)
+    assert app.cluster is not None
+    del app.cluster.state.namespaces["team-alpha"].manifest["metadata"]["labels"][
+        "app.kubernetes.io/managed-by"
+    ]
+    app.calls.forget()
+    roads_of(app).answers[ROAD] = Unserved(503)
+    await sweep(app, deep=True)
+    assert not [each for each in app.calls.writes("cluster") if "annotate_route" in each]
+
+
 async def test_the_workspaces_for_all_are_asked_too() -> None:
     app = await a_platform()
     shared = catalog_text().replace(
