@@ -219,9 +219,9 @@ class Judge:
                 yield f"{totals[model]} of {limits[model]} of {model}"
 
     def _known(self, name: str) -> dict[str, int]:
-        """What others can know that a product's policy grants. Where somebody wrote it who had lost the lock, it
-        is what the marker vouches for, until the next one writes it: a first policy has no version by which a
-        late write could be refused, and only a sweep that reads policies finds out.
+        """What others can know that a product's policy grants. Where somebody wrote it who had lost the lock,
+        it is what the marker vouches for, until the next one writes it: a first policy has no version by
+        which a late write could be refused, and only a sweep that reads policies finds out.
         """
         written, marker = self._written[name], self._scene.app.gateway.state.products[name].marker
         said = self._accounts.asked_at(marker) if marker is not None and marker.digest else {}
