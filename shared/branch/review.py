@@ -9,6 +9,7 @@ from datetime import date
 from functools import lru_cache
 
 from shared.branch.alias_moves import alias_problems
+from shared.branch.bearer_notices import bearer_notices
 from shared.branch.ceilings import PlatformUsage, beyond_ceilings
 from shared.branch.platform_checks import PlatformCheck, read_supported_catalog
 from shared.branch.repository_state import is_read
@@ -250,7 +251,8 @@ def _evaluate_together(evaluated: _Evaluated, problems: list[Problem], baseline:
     problems.extend(_above_pools(evaluated, problems, baseline))
     accepted = _without(evaluated.evaluations, problems)
     problems.extend(retirement_warnings(accepted, evaluated.catalog))
-    problems.extend(alias_problems(evaluated.catalog_path, baseline.catalog, evaluated.catalog, accepted))
+    former = evaluated.catalog_path, baseline.catalog, evaluated.catalog
+    problems.extend((*alias_problems(*former, accepted), *bearer_notices(*former)))
     problems.extend(tool_call_notices(accepted, evaluated.catalog, baseline.of_workspaces))
     problems.extend(_costs(evaluated, accepted, baseline))
     requests = {
