@@ -15,7 +15,7 @@ def bearer_notices(path: str, before: ParsedCatalog | None, after: Catalog) -> I
     former = None if before is None else before.catalog
     if former is not None and former.bearer_way is not None and after.tokens is not None:
         message = (
-            "With 'entraTokens' one header cannot hold a key and a token, so the API for keys as bearer tokens "
-            "goes: clients that send their key so get 404."
+            "With 'entraTokens' one header cannot hold a key and a token, so the API for keys as bearer "
+            "tokens goes: clients that send their key so get 404."
         )
         yield problem_at(path, START, "NoBearerKeys", message, "notice")

@@ -19,7 +19,7 @@ from shared.branch.retirement import (
     requests_for_removed_models,
     retirement_warnings,
 )
-from shared.branch.states import SOON
+from shared.branch.states import SOON, is_over
 from shared.branch.tool_calls import tool_call_notices
 from shared.branch.workspace_review import (
     InForce,
@@ -439,12 +439,7 @@ def _ends_soon(request: AccessRequest | None, baseline: Baseline) -> bool:
 
 
 def _is_over(request: AccessRequest | None, baseline: Baseline) -> bool:
-    return (
-        baseline.today is not None
-        and request is not None
-        and request.expires is not None
-        and request.expires < baseline.today
-    )
+    return request is not None and baseline.today is not None and is_over(request.expires, baseline.today)
 
 
 def _above_capacity(
