@@ -13,13 +13,22 @@ import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from typing import Any
-from urllib.parse import unquote
 
 from standins.gateway.body_scan import BODY, SCAN, body, header, scanned_body
 from standins.gateway.context import Context
 from standins.gateway.exchange import NotKnown
 from standins.gateway.refusals import REFUSAL, shown_refusal
 from standins.gateway.responses_call import RESPONSES, responses_call
+from standins.gateway.verbs import (
+    asked_model,
+    asks_for_models,
+    calls_tools,
+    is_not_served,
+    one_model,
+    operation,
+    path,
+    verb,
+)
 
 Value = Callable[[Context], Any]
 
@@ -56,61 +65,6 @@ def _is_stored_response(context: Context) -> bool:
     return context.request.method != "POST" and "/responses/" in context.request.path.lower()
 
 
-_VERBS = {
-    "chat-completions": "chat",
-    "completions": "completions",
-    "embeddings": "embeddings",
-    "responses": "responses",
-    "images-generations": "images",
-}
-_PATHS = {
-    "completions": "/completions",
-    "embeddings": "/embeddings",
-    "responses": "/responses",
-    "images": "/images/generations",
-}
-
-
-def _operation(context: Context) -> str:
-    assert context.operation is not None, "in C# a null reference"
-    return str(context.operation["name"])
-
-
-def _verb(context: Context) -> str:
-    name = _operation(context)
-    return next((verb for end, verb in _VERBS.items() if name.endswith(end)), "none")
-
-
-def _path(context: Context) -> str:
-    return _PATHS.get(_verb(context), "/chat/completions")
-
-
-def _calls_tools(context: Context) -> bool:
-    call = json.loads(context.request.body)
-    found = (call.get("tools"), call.get("functions"))
-    return any(isinstance(each, list | dict) and bool(each) for each in found)
-
-
-def _asks_for_models(context: Context) -> bool:
-    path = context.request.path.rstrip("/").lower()
-    return context.request.method == "GET" and (path.endswith("/models") or "/models/" in path)
-
-
-def _asked_model(context: Context) -> str:
-    path = context.request.path.rstrip("/")
-    at = path.lower().find("/models/")
-    return "" if at < 0 else unquote(path[at + 8 :])
-
-
-def _one_model(context: Context) -> str:
-    name: str = context.variables["asked-model"]
-    return '{"id": "' + name + '", "object": "model", "created": 0, "owned_by": "mergekey"}'
-
-
-def _is_not_served(context: Context) -> bool:
-    return _operation(context).endswith("-other") and not _asks_for_models(context)
-
-
 def _is_closed(context: Context) -> bool:
     return context.variables.get("data-class", "internal") not in context.variables["open-to"].split(" ")
 
@@ -123,7 +77,7 @@ def _another_attempt(context: Context) -> bool:
     answer = context.response
     is_busy = answer is not None and answer.status == 429
     failed = answer is None or is_busy or answer.status >= 500
-    may_repeat = is_busy or not _operation(context).endswith("images-generations")
+    may_repeat = is_busy or not operation(context).endswith("images-generations")
     is_left: bool = context.variables["attempt"] < context.variables["attempts"]
     return failed and may_repeat and is_left
 
@@ -262,7 +216,7 @@ EXPRESSIONS: Mapping[str, tuple[str, Callable[..., Any]]] = {
         : id.EndsWith("responses", StringComparison.Ordinal) ? "responses"
         : id.EndsWith("images-generations", StringComparison.Ordinal) ? "images" : "none";
 }""",
-        _verb,
+        verb,
     ),
     "another verb": (
         """@(!"%value%".Split(' ').Contains((string)context.Variables["verb"]))""",
@@ -275,7 +229,7 @@ EXPRESSIONS: Mapping[str, tuple[str, Callable[..., Any]]] = {
     var functions = call["functions"];
     return tools != null && tools.HasValues || functions != null && functions.HasValues;
 }""",
-        _calls_tools,
+        calls_tools,
     ),
     "asks for models": (
         """@{
@@ -283,7 +237,7 @@ EXPRESSIONS: Mapping[str, tuple[str, Callable[..., Any]]] = {
     return context.Request.Method == "GET" && (path.EndsWith("/models", StringComparison.OrdinalIgnoreCase)
         || path.IndexOf("/models/", StringComparison.OrdinalIgnoreCase) >= 0);
 }""",
-        _asks_for_models,
+        asks_for_models,
     ),
     "asked model": (
         """@{
@@ -291,7 +245,7 @@ EXPRESSIONS: Mapping[str, tuple[str, Callable[..., Any]]] = {
     var at = path.IndexOf("/models/", StringComparison.OrdinalIgnoreCase);
     return at < 0 ? "" : Uri.UnescapeDataString(path.Substring(at + 8));
 }""",
-        _asked_model,
+        asked_model,
     ),
     "no model is named": (
         """@((string)context.Variables["asked-model"] == "")""",
@@ -304,7 +258,7 @@ EXPRESSIONS: Mapping[str, tuple[str, Callable[..., Any]]] = {
     "one model": (
         r"""@("{\"id\": \"" + (string)context.Variables["asked-model"]
     + "\", \"object\": \"model\", \"created\": 0, \"owned_by\": \"mergekey\"}")""",
-        _one_model,
+        one_model,
     ),
     "not served": (
         """@{
@@ -314,7 +268,7 @@ EXPRESSIONS: Mapping[str, tuple[str, Callable[..., Any]]] = {
             || path.IndexOf("/models/", StringComparison.OrdinalIgnoreCase) >= 0);
     return context.Operation.Id.EndsWith("-other", StringComparison.Ordinal) && !isList;
 }""",
-        _is_not_served,
+        is_not_served,
     ),
     "path": (
         """@{
@@ -325,7 +279,7 @@ EXPRESSIONS: Mapping[str, tuple[str, Callable[..., Any]]] = {
         : id.EndsWith("chat-completions", StringComparison.Ordinal)
             || !id.EndsWith("completions", StringComparison.Ordinal) ? "/chat/completions" : "/completions";
 }""",
-        _path,
+        path,
     ),
     "a call of responses": (
         '@(context.Operation.Id.EndsWith("responses", StringComparison.Ordinal))',
