@@ -364,6 +364,7 @@ OPERATIONS = {
     "namedValues/delete": ("DELETE", "namedValues/v"),
     "apis/read": ("GET", "apis/ai"),
     "apis/write": ("PUT", "apis/ai"),
+    "apis/delete": ("DELETE", "apis/ai"),
     "apis/policies/read": ("GET", "apis/ai/policies/policy"),
     "apis/policies/write": ("PUT", "apis/ai/policies/policy"),
     "apis/products/read": ("GET", "apis/ai/products"),
