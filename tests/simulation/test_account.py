@@ -125,10 +125,12 @@ def test_a_reservation_that_somebody_garbled_is_seen_by_its_policy(
         (False, True, 20_000, []),
         (False, True, 21_000, [13]),
         (False, False, 20_000, [13]),
-        (True, True, 20_000, [13]),
+        (True, True, 20_000, []),
+        (True, True, 21_000, [13]),
+        (True, False, 20_000, [13]),
     ],
 )
-def test_a_late_policy_that_nobody_looks_at_counts_as_its_marker_says(
+def test_a_late_policy_counts_as_its_marker_says_until_the_next_one(
     story: Story, followed: bool, vouches: bool, tokens: int, broken: list[int]
 ) -> None:
     """The team had been granted 5,000, and somebody who had lost the lock wrote 10,000 over that."""
