@@ -160,7 +160,9 @@ def _without_probe(owner: Marker, actual: ActualProduct) -> Plan:
     gone = [Delete("subscription", each.name, each.etag) for each in own]
     if product is None or not owner.may_change(product.marker):
         return Plan(in_steps(gone))
-    return Plan(in_steps(gone, [Delete("product", PROBE, product.etag)]))
+    # Whoever was cut off while the product was made has left the administrator's.
+    administrators = Delete("administrator subscription", PROBE, "")
+    return Plan(in_steps(gone, [administrators], [Delete("product", PROBE, product.etag)]))
 
 
 def _known(found: Subscription | Unread | None) -> Subscription | None:
