@@ -270,4 +270,4 @@ def test_the_command_line_shows_the_same(road: Road, group: str) -> None:
     assert json.loads(mergekey("teams", "show", name, "--json").stdout) == get(road, f"teams/{name}").body
     assert "gpt-4.1-mini" in mergekey("models").stdout
     missing = mergekey("teams", "show", "nobody")
-    assert (missing.exit_code, "404: NoSuchTeam" in missing.stderr) == (2, True)
+    assert (missing.exit_code, "404: NoSuchTeam" in missing.stderr) == (1, True)

@@ -259,7 +259,7 @@ def test_a_question_that_is_not_understood_is_refused(road: Road, path: str) -> 
 
 def test_a_letter_that_is_not_there_is_not_found(road: Road) -> None:
     done = mergekey("dead-letters", "show", "999999")
-    assert (done.exit_code, "404: Gone" in done.stderr) == (2, True)
+    assert (done.exit_code, "404: Gone" in done.stderr) == (1, True)
 
 
 def test_a_deep_sweep_that_is_asked_for_finds_a_key_that_was_made_new_by_hand(road: Road, team: str) -> None:
