@@ -42,9 +42,9 @@ from shared.messaging.routes import DELIVER_KEYS, PROVISION_GATEWAY, PROVISION_P
 from shared.ports import Head
 from shared.resources.actual import Limit, Namespace, Product, Route, Workspace
 from shared.resources.plan import UNREAD, Unread
+from shared.stages.comparison import Branch, observe, times_of
 from shared.stages.gateway_controller import platform_of
 from shared.stages.open_ways import seen_open_ways
-from shared.stages.sweep import Branch, observe, times_of
 
 _PARTS: Mapping[str, Part] = {
     PROVISION_GATEWAY.name: "Gateway",
