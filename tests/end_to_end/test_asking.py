@@ -117,6 +117,9 @@ def test_no_answer_holds_a_key_or_any_other_secret(road: Road, team: str, group:
         "health?deep=true",
         "openapi.json",
         "dead-letters",
+        "findings",
+        f"findings?team={team}",
+        f"pushes/{get(road, 'teams/' + team).body['commit']}",
     )
     for path in paths:
         answer = get(road, path)

@@ -272,6 +272,20 @@ def test_a_deep_sweep_that_is_asked_for_finds_a_key_that_was_made_new_by_hand(ro
     wait_until("the new key is in the vault", lambda: road.has_its_keys(team))
 
 
+def test_a_sweep_of_one_team_is_tried_first_and_then_waited_for(road: Road, team: str) -> None:
+    road.clone.write(Request(team))
+    road.status(road.push("Access"), team, "keys", "success")
+    road.settle()
+    road.apim.product_api.delete("ai", "contoso-ai", f"team-{team}", "ai")
+    assert f"create product link team-{team}" in " ".join(mergekey("sweep", "--dry-run").stdout.split())
+    assert mergekey("findings", "--team", team).stdout.split()[3:5] == ["difference", team]
+    done = mergekey("sweep", "--team", team, "--wait")
+    assert (done.exit_code, done.stdout.splitlines()[-1]) == (0, "Nothing differs.")
+    assert "ai" in {
+        api.name for api in road.apim.product_api.list_by_product("ai", "contoso-ai", f"team-{team}")
+    }
+
+
 def test_a_new_key_of_a_team_with_a_letter_reaches_the_vault_after_that_is_discarded(
     road: Road, team: str
 ) -> None:
