@@ -59,13 +59,19 @@ class Api:
             with _opener().open(request, timeout=TIMEOUT) as answer:
                 content = answer.read()
         except urllib.error.HTTPError as error:
-            raise unusable(_problem_of(error) or self._foreign_answer(error.code)) from None
+            raise self._refused(error) from None
         except (OSError, ValueError) as error:
             raise unusable(f"No answer from {self.url}: {getattr(error, 'reason', error)}") from None
         try:
             return json.loads(content)
         except ValueError:
             raise unusable(self._foreign_answer(200)) from None
+
+    def _refused(self, error: urllib.error.HTTPError) -> typer.Exit:
+        """The API's own 404 is an answer: there is no such thing."""
+        problem = _problem_of(error)
+        ended = unusable(problem or self._foreign_answer(error.code))
+        return typer.Exit(1) if problem is not None and error.code == 404 else ended
 
     def _foreign_answer(self, status: int) -> str:
         """The message for an answer of Azure while the app is stopped, or of another server."""

@@ -6,6 +6,7 @@ import typer
 
 from cli import dead_letters, teams
 from cli.api import EXIT_CODES
+from cli.findings import findings, status
 from cli.schema import schema
 from cli.sweep import sweep
 from cli.validate import validate
@@ -20,5 +21,7 @@ app.command()(validate)
 app.command()(schema)
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command(epilog=EXIT_CODES)(sweep)
+app.command(epilog=EXIT_CODES)(findings)
+app.command(epilog=EXIT_CODES)(status)
 app.add_typer(teams.app, name="teams")
 app.command(epilog=EXIT_CODES)(teams.models)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -15,8 +15,8 @@ from rich.text import Text
 from shared.documents.problem import counted, visible
 
 Row = dict[str, Any]
-#: The minimum number of columns.
-WIDTH = 120
+#: The minimum number of columns, and the number from which a line has room for everything.
+WIDTH, ROOMY = 80, 130
 #: The maximum number of characters of a message in a list.
 PREVIEW_LENGTH = 90
 #: The maximum number of stages or teams that a question names; more are counted.
@@ -24,42 +24,42 @@ MAX_NAMED = 5
 
 
 def wide_console() -> Console:
-    """A console wide enough for a row. A narrower terminal folds the lines, so they can still be copied."""
+    """A console as wide as the terminal, which tables fit: at least 80 columns."""
     return Console(width=max(Console().width, WIDTH))
 
 
 def show_groups(console: Console, groups: Iterable[Row]) -> None:
-    table = _table("letters", "stage", "reason", "who must act", "oldest")
+    table = make_table("letters", "stage", "reason", "who must act", "oldest", whole=("letters", "oldest"))
     for group in groups:
-        table.add_row(
-            *_texts(
-                group["count"], group["stage"] or "?", group["reason"], group["actor"], age(group["oldest"])
-            )
-        )
+        stage = stage_name(console, group["stage"])
+        table.add_row(*texts(group["count"], stage, group["reason"], group["actor"], age(group["oldest"])))
     console.print(table)
+
+
+def stage_name(console: Console, stage: str) -> str:
+    """A stage, in little room by the word of its commit status."""
+    return (stage if console.width >= ROOMY else stage.removeprefix("provision-")) or "?"
 
 
 def show_letters(console: Console, letters: Iterable[Row]) -> None:
-    table = _table("number", "age", "team", "stage", "reason", "replays", "message")
+    """Print a line for each letter. In little room the reason, the replays and the message share a column."""
+    roomy = console.width >= ROOMY
+    last = ("reason", "replays", "message") if roomy else ("message",)
+    whole = ("number", "age", *last[:-1])
+    table = make_table("number", "age", "team", "stage", *last, whole=whole)
     for letter in letters:
-        replays = f"{letter['replays']} of {letter['most_replays']}"
-        message = (
-            letter["message"]
-            if len(letter["message"]) <= PREVIEW_LENGTH
-            else letter["message"][:PREVIEW_LENGTH] + "…"
-        )
-        known = "(converged) " if letter.get("converged") else ""
-        known += "(cut) " if letter.get("body_sha256") else ""
-        cells = (
-            letter["sequence"],
-            age(letter["enqueued"]),
-            letter["team"],
-            letter["stage"] or "?",
-            letter["reason"],
-            replays,
-        )
-        table.add_row(*_texts(*cells, known + message))
+        told = (letter["reason"], f"{letter['replays']} of {letter['most_replays']}", _preview(letter))
+        message = told if roomy else (f"{told[0]} ({told[1]} replays): {told[2]}",)
+        stage = stage_name(console, letter["stage"])
+        table.add_row(*texts(letter["sequence"], age(letter["enqueued"]), letter["team"], stage, *message))
     console.print(table)
+
+
+def _preview(letter: Row) -> str:
+    message: str = letter["message"]
+    known = "(converged) " if letter.get("converged") else ""
+    known += "(cut) " if letter.get("body_sha256") else ""
+    return known + (message if len(message) <= PREVIEW_LENGTH else message[:PREVIEW_LENGTH] + "…")
 
 
 def show_letter(console: Console, letter: Row) -> None:
@@ -150,16 +150,21 @@ def _named(noun: str, names: set[str]) -> str:
     return f"{noun if len(known) == 1 else noun + 's'} {', '.join(known)}"
 
 
-def _table(*columns: str) -> Table:
+def make_table(*columns: str, whole: Container[str] = ()) -> Table:
+    """A table without lines, as wide as its console. The cells of the `whole` columns stay on one line; all
+    others fold, at words where that is possible.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         justify: Literal["left", "right"] = "right" if column in ("letters", "number") else "left"
-        table.add_column(column, overflow="fold", justify=justify, no_wrap=column != "message")
+        table.add_column(column, overflow="fold", justify=justify, no_wrap=column in whole)
     return table
 
 
-def _texts(*cells: object) -> list[Text]:
-    return [Text(visible(str(cell))) for cell in cells]
+def texts(*cells: object) -> list[Text]:
+    """The cells with control characters escaped; a list is a cell with several lines."""
+    lines = [cell if isinstance(cell, list) else [cell] for cell in cells]
+    return [Text("\n".join(visible(str(line)) for line in each)) for each in lines]
 
 
 def age(moment: str) -> str:

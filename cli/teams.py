@@ -1,5 +1,5 @@
 """`mergekey teams` and `mergekey models`: the access of teams, and the models of the catalogue. An unknown
-team gives exit code 2.
+team gives exit code 1.
 """
 
 from __future__ import annotations

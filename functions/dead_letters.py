@@ -1,5 +1,5 @@
-"""Dead letters and sweeps for operators. The host lets everybody in; callers show an Entra token with an app
-role.
+"""Dead letters, sweeps and their findings for operators. The host lets everybody in; callers show an Entra
+token with an app role.
 """
 
 from __future__ import annotations
@@ -12,16 +12,19 @@ import azure.functions as func
 from functions.answers import letter_page, whole_letter
 from functions.operators import (
     DiscardForm,
+    FindingsQuery,
+    NoQuery,
     Query,
     ReplayForm,
     SweepForm,
     authorized,
     parse_query,
     problem,
+    to_json,
 )
 from shared import telemetry
 from shared.adapters.entra import Caller
-from shared.api import dead_letters
+from shared.api import dead_letters, findings
 from shared.api.dead_letters import Command
 from shared.bootstrap import RealApp
 from shared.stages.settlement import start_sweep
@@ -69,7 +72,24 @@ async def discard_dead_letters(req: func.HttpRequest, app: RealApp, caller: Call
 @stage.route(route="sweeps", methods=["POST"], auth_level=ANONYMOUS)
 @authorized("Operator")
 async def order_sweep(req: func.HttpRequest, app: RealApp, caller: Caller) -> tuple[int, Any]:
-    deep = SweepForm.model_validate_json(req.get_body() or b"{}").deep
-    message_id = await start_sweep(app, f"asked for by {caller.name}", deep)
-    telemetry.sweep_ordered(caller.name, message_id, deep)
+    form = SweepForm.model_validate_json(req.get_body() or b"{}")
+    message_id = await start_sweep(app, f"asked for by {caller.name}", form.deep, form.team or "")
+    telemetry.sweep_ordered(caller.name, message_id, form.deep)
     return 202, {"queued": message_id}
+
+
+@stage.route(route="findings", methods=["GET"], auth_level=ANONYMOUS)
+@authorized("Reader")
+async def list_findings(req: func.HttpRequest, app: RealApp, _: Caller) -> tuple[int, Any]:
+    query = parse_query(req, FindingsQuery)
+    return 200, to_json(await findings.findings(app, query.team or ""))
+
+
+@stage.route(route="pushes/{commit}", methods=["GET"], auth_level=ANONYMOUS)
+@authorized("Reader")
+async def show_push(req: func.HttpRequest, app: RealApp, _: Caller) -> tuple[int, Any]:
+    parse_query(req, NoQuery)
+    outcome = await findings.push_outcome(app, req.route_params["commit"].lower())
+    if outcome is None:
+        return problem(404, "NoSuchCommit", "it is none of the 300 newest commits of the branch")
+    return 200, to_json(outcome)

@@ -14,8 +14,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, TypeAdapter
 
 from functions.answers import Answers, LetterPage, ProblemDetails, Queued, WholeLetter
-from functions.operators import DiscardForm, HealthQuery, Query, ReplayForm, SweepForm
+from functions.operators import DiscardForm, FindingsQuery, HealthQuery, Query, ReplayForm, SweepForm
 from shared import names
+from shared.api.findings import FindingList, PushOutcome
 from shared.api.records import Health, ModelList, ProviderList, SettingList, TeamList, TeamRecord
 
 _REF = "#/components/schemas/{model}"
@@ -26,7 +27,8 @@ _TEAM = {
     "minLength": names.MIN_TEAM_LENGTH,
     "maxLength": names.MAX_TEAM_LENGTH,
 }
-_PARAMETERS = {"sequence": _NUMBER, "team": _TEAM}
+_COMMIT = {"type": "string", "pattern": "^[0-9A-Fa-f]{7,64}$"}
+_PARAMETERS = {"sequence": _NUMBER, "team": _TEAM, "commit": _COMMIT}
 _TROUBLE = {
     400: "What was asked is not understood.",
     401: "There is no valid access token for this API.",
@@ -151,10 +153,27 @@ OPERATIONS = (
         body=DiscardForm,
     ),
     Operation(
+        "list_findings",
+        "get",
+        "/findings",
+        "What a sweep finds now, and what it would do: nothing is written.",
+        "Reader",
+        FindingList,
+        query=FindingsQuery,
+    ),
+    Operation(
+        "show_push",
+        "get",
+        "/pushes/{commit}",
+        "What became of a commit, by team and part.",
+        "Reader",
+        PushOutcome,
+    ),
+    Operation(
         "order_sweep",
         "post",
         "/sweeps",
-        "Look at everything now.",
+        "Look at everything now, or at one team.",
         "Operator",
         Queued,
         status=202,

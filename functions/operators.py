@@ -29,6 +29,7 @@ from shared.bootstrap import RealApp
 from shared.errors import MergekeyError, TemporaryError
 from shared.messaging.dead_letters import Filter
 from shared.messaging.routes import BY_WORD, STAGES
+from shared.names import MAX_TEAM_LENGTH, TEAM_PATTERN
 
 #: Returns the status and the body of an answer.
 Handler = Callable[[func.HttpRequest, RealApp, Caller], Awaitable[tuple[int, Any]]]
@@ -59,6 +60,8 @@ def _stage(word: str) -> str:
 
 
 StageName = Annotated[str, AfterValidator(_stage), WithJsonSchema({"type": "string", "enum": ["", *BY_WORD]})]
+
+TeamName = Annotated[str, Field(pattern=TEAM_PATTERN, max_length=MAX_TEAM_LENGTH)]
 
 #: Letters of one call: each takes some requests to Service Bus, and Azure ends a call after 230 seconds.
 MAX_LETTERS = 200
@@ -120,8 +123,17 @@ class DiscardForm(ReplayForm):
     only_converged: bool = False
 
 
+class FindingsQuery(Input):
+    """`team`: only what concerns this team, or the catalogue."""
+
+    team: TeamName | None = None
+
+
 class SweepForm(Form):
+    """`team`: only this team, or the catalogue."""
+
     deep: bool = False
+    team: TeamName | None = None
 
 
 def authorized(role: Role | None = None) -> Callable[[Handler], Trigger]:

@@ -136,10 +136,11 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A commit of the branch's history, and its message."""
+    """A commit of the branch's history, its message, and its first parent: empty for the first commit."""
 
     sha: str
     message: str
+    parent: str = ""
 
 
 class Repository(Protocol):

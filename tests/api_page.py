@@ -16,6 +16,7 @@ from typing import Any
 from functions.answers import letter_page
 from functions.operators import problem, to_json
 from shared.api import dead_letters
+from shared.api.findings import findings, push_outcome
 from shared.api.health_checks import check_everything
 from shared.api.records import Health, ProviderList, Setting, SettingList
 from shared.api.teams import Audience, models, providers, team
@@ -72,6 +73,7 @@ async def _answers() -> dict[str, tuple[int, Any]]:
         "show_config": (200, to_json(SettingList(settings))),
         "health": (200, to_json(await _health(app))),
         "list_dead_letters": (200, letters),
+        **await _found(),
         "problem": problem(404, "NoSuchTeam", "there is no such team, or it is not one of yours"),
     }
 
@@ -89,6 +91,18 @@ async def _health(app: FakeApp) -> Health:
 
     app.calls.before = refused
     return await check_everything(app)
+
+
+async def _found() -> dict[str, tuple[int, Any]]:
+    """Of a team whose product was unlinked by hand."""
+    app = await a_team()
+    app.gateway.state.links.clear()
+    app.repository.protected = False
+    pushed = await push_outcome(app, app.repository.branch or "")
+    return {
+        "list_findings": (200, to_json(await findings(app))),
+        "show_push": (200, to_json(pushed)),
+    }
 
 
 async def _letters(app: FakeApp) -> Any:

@@ -34,9 +34,14 @@ def commits_of(answer: Any) -> list[Commit]:
     """The commits of a list, in its order. Raises Unavailable."""
     with understood(SYSTEM):
         return [
-            Commit(text(row["sha"]), instance(str, row["commit"]["message"]))
+            Commit(text(row["sha"]), instance(str, row["commit"]["message"]), _first_parent(row))
             for row in instance(list, answer)
         ]
+
+
+def _first_parent(row: Any) -> str:
+    parents = instance(list, row["parents"])
+    return text(parents[0]["sha"]) if parents else ""
 
 
 def is_before(answer: Any) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from urllib.parse import quote
 
 from shared import names
@@ -18,6 +19,7 @@ from shared.api.records import (
     Offer,
     ProviderBackend,
     ProviderList,
+    Reader,
     Share,
     TeamRecord,
     Withdrawal,
@@ -29,10 +31,11 @@ from shared.catalog.catalog import Catalog, CatalogModel
 from shared.catalog.workspace_checks import node_cost, nodes_of
 from shared.inventory.differences import differences, plans_for_catalog
 from shared.inventory.snapshot import Snapshot
+from shared.inventory.unmanaged import is_stranger
 from shared.marker import Marker, reader_of
 from shared.requests.details import ModelAccess
 from shared.requests.request import AccessRequest
-from shared.resources.actual import ActualBackend
+from shared.resources.actual import ActualBackend, RoleGrant
 from shared.resources.backends import Backend
 from shared.resources.desired import Platform, compile_catalog
 from shared.resources.plan import known
@@ -51,15 +54,34 @@ def team_record(view: TeamView, platform: Platform, commit: str) -> TeamRecord:
         commit=commit,
         provisioned_commit=marker.commit if marker else None,
         entra_group=reading_group(view, platform),
+        readers=tuple(_readers(view)),
         secrets=names.secrets(found.team),
         endpoints=Endpoints(platform.gateway_url, f"{platform.gateway_url}/{PATH}/v1"),
         withdrawn=None
         if view.withdrawn is None
         else Withdrawal(view.withdrawn, view.withdrawn + view.times.grace),
-        granted=None if found.request is None else _granted(found.request, view, platform),
+        granted=None if view.granted is None else _granted(view.granted, view, platform),
         conditions=parts,
         problems=found.problems,
     )
+
+
+def _readers(view: TeamView) -> Iterator[Reader]:
+    """The groups by their assignments; strangers as sweeps tell them."""
+    keys = view.actual.keys
+    endpoint = keys.newest(names.endpoint_secret(view.on_branch.team))
+    named = None if endpoint is None else endpoint.tags.get("reader")
+    for group in sorted({each.group for found in keys.readers.values() for each in found}):
+        of_group = {
+            secret: [each for each in keys.readers.get(secret, ()) if each.group == group]
+            for secret in names.secrets(view.on_branch.team)
+        }
+        secrets = tuple(secret for secret, found in of_group.items() if found)
+        yield Reader(group, secrets, _are_strangers(chain(*of_group.values()), named))
+
+
+def _are_strangers(grants: Iterable[RoleGrant], named: str | None) -> bool:
+    return all(is_stranger(each, named) for each in grants)
 
 
 def reading_group(view: TeamView, platform: Platform) -> str | None:
@@ -115,7 +137,7 @@ def _granted(request: AccessRequest, view: TeamView, platform: Platform) -> Gran
 
 
 def _model(access: ModelAccess, view: TeamView, platform: Platform) -> GrantedModel:
-    model = view.catalog.model(access.name) if view.catalog else None
+    model = view.offered.model(access.name) if view.offered else None
     base = f"{platform.gateway_url}/{PATH}/deployments/{quote(access.name, safe='')}"
     retirement = model.retirement if model else None
     return GrantedModel(
@@ -134,7 +156,7 @@ def _model(access: ModelAccess, view: TeamView, platform: Platform) -> GrantedMo
 
 def _gpus(access: ModelAccess, view: TeamView) -> Gpus | None:
     """What the cluster says of a workspace comes before what the tables say."""
-    catalog, size = view.catalog, access.instance_type
+    catalog, size = view.offered, access.instance_type
     model = catalog.model(access.name) if catalog else None
     setup = catalog.setup(model) if catalog and model else None
     if catalog is None or setup is None or size is None:

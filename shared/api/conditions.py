@@ -15,7 +15,7 @@ from shared import names
 from shared.api.team_view import Condition, Status, TeamView
 from shared.branch.states import Access
 from shared.documents.problem import Problem
-from shared.errors import LabelLost
+from shared.errors import Actor, LabelLost
 from shared.gateway_api.road import RoadNote
 from shared.inventory.differences import plans_to_grant
 from shared.inventory.snapshot import DesiredTeam, Part
@@ -29,6 +29,8 @@ from shared.resources.plan import Plan, describe, known
 from shared.resources.project import BEING_DELETED, FAILED, READY, plan_withdrawn_project
 from shared.resources.route_upgrade import road_of
 
+#: The actor of what passes by itself.
+TRIED_AGAIN: Actor = "nobody: it is tried again"
 PARTS: tuple[Part, ...] = ("Gateway", "Keys", "Workspaces", "Projects")
 
 
@@ -159,7 +161,7 @@ def _different(part: Part, differences: list[str], view: TeamView, platform: Pla
     project = view.project(platform.repository) if is_playground else None
     if project is not None and project.state != READY:
         return _not_ready(project)
-    return Condition(part, "False", "InProgress", "; ".join(differences))
+    return Condition(part, "False", "InProgress", "; ".join(differences), waits=True)
 
 
 def _serving(part: Part, view: TeamView, platform: Platform) -> Condition:
@@ -259,7 +261,8 @@ def _withdrawn(part: Part, there: bool, since: datetime | None, grace: timedelta
     if not there:
         return Condition(part, "False", "NotThere", "it does not exist (any more)")
     if since is None:
-        return Condition(part, "False", "InProgress", "its access has ended and it is not withdrawn yet")
+        message = "its access has ended and it is not withdrawn yet"
+        return Condition(part, "False", "InProgress", message, waits=True)
     return Condition(
         part,
         "False",
@@ -279,7 +282,7 @@ def _held_up(view: TeamView, platform: Platform) -> Condition | None:
         return None
     if namespace.terminating:
         why = namespace.remaining or f"{namespace.name} is being deleted"
-        return Condition("Workspaces", "False", "NamespaceTerminating", why, namespace.deleted)
+        return Condition("Workspaces", "False", "NamespaceTerminating", why, namespace.deleted, waits=True)
     if has_our_label(namespace):
         return None
     return Condition("Workspaces", "False", LabelLost.reason, label_lost(namespace.name, found.workspaces))
@@ -292,7 +295,7 @@ def _workspace_that_goes(view: TeamView) -> Condition | None:
         return None
     since = min((each.deleted for each in going if each.deleted is not None), default=None)
     shown = ", ".join(sorted(each.name for each in going))
-    return Condition("Workspaces", "False", "WorkspaceDeleting", f"being deleted: {shown}", since)
+    return Condition("Workspaces", "False", "WorkspaceDeleting", f"being deleted: {shown}", since, waits=True)
 
 
 def _workspaces(view: TeamView, platform: Platform) -> Condition:
@@ -349,10 +352,12 @@ def _not_serving(workspace: Workspace) -> Condition | None:
         return None
     reason = verdict.cause.reason
     since = verdict.since or _since(workspace, f"{reason.removesuffix('NotReady')}Ready", _SUCCEEDED)
+    waits = verdict.cause.actor == TRIED_AGAIN
     if not verdict.text:
-        return Condition("Workspaces", "False", reason, f"{workspace.name} is not ready yet", since)
+        text = f"{workspace.name} is not ready yet"
+        return Condition("Workspaces", "False", reason, text, since, waits=waits)
     text = f"{workspace.name}: {verdict.text} ({verdict.cause.actor})"
-    return Condition("Workspaces", "False", reason, text, since)
+    return Condition("Workspaces", "False", reason, text, since, waits=waits)
 
 
 def _playground(view: TeamView, platform: Platform) -> Condition:
@@ -392,12 +397,10 @@ def _not_ready(project: Project) -> Condition:
             "Projects", "False", "ProjectFailed", f"Foundry could not make the project {project.name}"
         )
     if project.state == BEING_DELETED:
-        return Condition(
-            "Projects", "False", "ProjectDeleting", f"{project.name} is being deleted; then it is made anew"
-        )
-    return Condition(
-        "Projects", "False", "ProjectNotReady", f"Foundry is making or changing the project {project.name}"
-    )
+        message = f"{project.name} is being deleted; then it is made anew"
+        return Condition("Projects", "False", "ProjectDeleting", message, waits=True)
+    message = f"Foundry is making or changing the project {project.name}"
+    return Condition("Projects", "False", "ProjectNotReady", message, waits=True)
 
 
 def _ended_project(view: TeamView, platform: Platform) -> Condition:
@@ -405,7 +408,8 @@ def _ended_project(view: TeamView, platform: Platform) -> Condition:
     in_doubt = view.on_branch.access == "frozen"
     plan = plan_withdrawn_project(owner, view.actual.project, times.now, times.grace, in_doubt=in_doubt)
     if plan.findings:
-        return Condition("Projects", "False", "InProgress", "; ".join(map(describe, plan.findings)))
+        message = "; ".join(map(describe, plan.findings))
+        return Condition("Projects", "False", "InProgress", message, waits=True)
     project = view.project(platform.repository)
     return _withdrawn("Projects", project is not None, _marked(project), view.times.grace)
 

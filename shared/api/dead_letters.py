@@ -22,7 +22,7 @@ from shared.messaging.messages import content_type, escape_surrogates
 from shared.messaging.retry_state import RetryState, bounded_id
 from shared.messaging.routes import STAGES, Stage
 from shared.ports import OutgoingMessage
-from shared.stages.sweep import unsettled_teams
+from shared.stages.comparison import unsettled_teams
 
 _STAGES = {stage.name: stage for stage in STAGES}
 _NOT_THERE = "there is no dead letter with this number (any more)"

@@ -50,7 +50,8 @@ class GrantedModel:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """The content of a valid request. `expires` is its last day; the limits apply to all models together.
+    """The content of a valid request, or of the one in force where the branch cannot be followed. `expires`
+    is its last day; the limits apply to all models together.
 
     `playground_project` is the name of the Foundry project, if the request asks for one and this platform
     has playgrounds.
@@ -67,6 +68,17 @@ class Granted:
     playground_project: str | None
     tracing_enabled: bool
     expires: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """An Entra group that may read these secrets of a team, as it is assigned. `stranger`: others assigned
+    it, and no request names it.
+    """
+
+    group: str
+    secrets: tuple[str, ...]
+    stranger: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +107,8 @@ class TeamRecord:
     names of its secrets in the vault.
 
     `commit` is the branch's head, `provisioned_commit` the commit whose request is in force. `entra_group` is
-    the group that may read the secrets and this record.
+    the group that is to read the secrets, and may see this record; `readers` are the groups that can read
+    secrets.
     """
 
     team: str
@@ -105,6 +118,7 @@ class TeamRecord:
     commit: str
     provisioned_commit: str | None
     entra_group: str | None
+    readers: tuple[Reader, ...]
     secrets: tuple[str, ...]
     endpoints: Endpoints
     withdrawn: Withdrawal | None

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from shared import names
-from shared.branch.states import Access, Files
+from shared.branch.states import Access, Files, StandingRequest
 from shared.catalog.catalog import Catalog
 from shared.documents.problem import Problem
 from shared.inventory.snapshot import ActualTeam, Part, Times
@@ -18,12 +18,14 @@ from shared.requests.request import AccessRequest
 from shared.resources.actual import Product, Project, SecretVersion
 
 Status = Literal["True", "False", "Unknown"]
+#: The access that is as it was granted last, whatever the branch says.
+KEPT: frozenset[Access] = frozenset({"kept", "held"})
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
     """The condition of one part of a team's access. `reason` is one CamelCase word; `since` is None if it is
-    not known.
+    not known. `waits`: it is on its way, and no person has to act.
     """
 
     type: Literal["Request", "Access", Part]
@@ -31,6 +33,7 @@ class Condition:
     reason: str
     message: str = ""
     since: datetime | None = None
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,8 @@ class TeamOnBranch:
 @dataclass(frozen=True, slots=True)
 class TeamView:
     """Everything from which the conditions of one team are derived. `letters` are its newest dead letters by
-    part; `unread` has reason and message for each part that could not be read.
+    part; `unread` has reason and message for each part that could not be read. `in_force` is the request from
+    which access was granted last, where the branch cannot be followed and it is known.
     """
 
     on_branch: TeamOnBranch
@@ -60,6 +64,21 @@ class TeamView:
     times: Times
     letters: Mapping[Part, Letter] = field(default_factory=dict)
     unread: Mapping[Part, tuple[str, str]] = field(default_factory=dict)
+    in_force: StandingRequest | None = None
+
+    @property
+    def granted(self) -> AccessRequest | None:
+        """The request that the team's access follows: the one in force while the branch cannot be
+        followed.
+        """
+        if self.on_branch.access in KEPT:
+            return None if self.in_force is None else self.in_force.request
+        return self.on_branch.request
+
+    @property
+    def offered(self) -> Catalog | None:
+        """The catalogue with which `granted` is read."""
+        return self.in_force.catalog if self.on_branch.access in KEPT and self.in_force else self.catalog
 
     @property
     def product(self) -> Product | None:

@@ -14,18 +14,19 @@ from datetime import date
 from shared import names
 from shared.api.answers import model_list, provider_list, reading_group, team_record
 from shared.api.records import ModelList, ProviderList, TeamList, TeamRecord
-from shared.api.team_view import TeamOnBranch, TeamView
+from shared.api.team_view import KEPT, TeamOnBranch, TeamView
 from shared.app import App
 from shared.branch.account import KnownObjects
 from shared.branch.decision import catalog_of, tree_of
 from shared.branch.endings import evaluate_teams_by_products
 from shared.branch.evaluation import evaluate, files_of, read_files
+from shared.branch.in_force import catalog_at, requests_in_force
 from shared.branch.last_days import late_last_days
 from shared.branch.missing_teams import find_missing, markers_of
 from shared.branch.repository_state import request_paths_of
-from shared.branch.review import Baseline, Review
-from shared.branch.states import Access, TeamState
-from shared.branch.team_states import BranchFiles, Existing, missing_team_of, state
+from shared.branch.review import Baseline, File, Review
+from shared.branch.states import Access, StandingRequest, TeamState
+from shared.branch.team_states import BranchFiles, Existing, missing_team_of, state, trusted_marker
 from shared.catalog.catalog import Catalog
 from shared.cluster_ports import Cluster
 from shared.documents.problem import Problem
@@ -39,11 +40,11 @@ from shared.inventory.team_snapshot import TeamSnapshot, read_team
 from shared.messaging.dead_letters import Letter
 from shared.messaging.routes import DELIVER_KEYS, PROVISION_GATEWAY, PROVISION_PROJECTS, PROVISION_WORKSPACES
 from shared.ports import Head
-from shared.resources.actual import Limit, Namespace, Route, Workspace
+from shared.resources.actual import Limit, Namespace, Product, Route, Workspace
 from shared.resources.plan import UNREAD, Unread
+from shared.stages.comparison import Branch, observe, times_of
 from shared.stages.gateway_controller import platform_of
 from shared.stages.open_ways import seen_open_ways
-from shared.stages.sweep import Branch, observe, times_of
 
 _PARTS: Mapping[str, Part] = {
     PROVISION_GATEWAY.name: "Gateway",
@@ -76,6 +77,8 @@ async def teams(app: App, audience: Audience) -> TeamList:
         observe(app, head, app.clock.now()), _letters(app)
     )
     times = times_of(app, app.clock.now())
+    all_teams = list(_all_teams(app, branch))
+    kept = await _kept_requests(app, all_teams, snapshot.products, branch.files, branch.reviewed.catalog)
     views = (
         TeamView(
             team,
@@ -84,8 +87,9 @@ async def teams(app: App, audience: Audience) -> TeamList:
             times,
             _letters_by_part(found_letters, team),
             _unknown_parts(snapshot, team),
+            kept.get(team.team),
         )
-        for team in _all_teams(app, branch)
+        for team in all_teams
     )
     records = (
         team_record(view, branch.platform, head.commit)
@@ -107,6 +111,9 @@ async def team(app: App, name: str, audience: Audience) -> TeamRecord | None:
         return None
     seen, found_letters = await asyncio.gather(read_team(app, name, request), _letters(app, name))
     on_branch = await _on_branch(app, name, branch, seen, at)
+    kept = await _kept_requests(
+        app, [on_branch], seen.snapshot.products, branch.files, branch.reviewed.catalog
+    )
     view = TeamView(
         on_branch,
         seen.snapshot.team(name),
@@ -114,6 +121,7 @@ async def team(app: App, name: str, audience: Audience) -> TeamRecord | None:
         times_of(app, app.clock.now()),
         _letters_by_part(found_letters, on_branch),
         seen.unread,
+        kept.get(name),
     )
     if not audience.sees(reading_group(view, app.platform)):
         seen.require("Keys")
@@ -126,6 +134,30 @@ async def team(app: App, name: str, audience: Audience) -> TeamRecord | None:
     asks = request is not None and request.has_own_models
     record = team_record(view, await platform_of(app) if asks else app.platform, head.commit)
     return await _recheck_beside_all(app, view, record, at)
+
+
+async def _kept_requests(
+    app: App,
+    found: Iterable[TeamOnBranch],
+    products: Mapping[str, Product],
+    files: Mapping[str, File],
+    catalog: Catalog | None,
+) -> dict[str, StandingRequest]:
+    """By team, the request in force where the branch cannot be followed. Without a valid catalogue on the
+    branch the one in force counts.
+    """
+    kept = [names.product(each.team) for each in found if each.access in KEPT]
+    ours = (products[name].marker for name in kept if name in products)
+    markers = [each for marker in ours if (each := trusted_marker(marker, app.paths.requests)) is not None]
+    if not markers:
+        return {}
+    return await requests_in_force(app, markers, files, catalog or await _catalog_in_force(app))
+
+
+async def _catalog_in_force(app: App) -> Catalog | None:
+    api = await app.gateway.api(names.API)
+    marker = None if api is None else api.marker
+    return None if marker is None or not marker.commit else await catalog_at(app, marker.commit)
 
 
 def _unknown_parts(snapshot: Snapshot, found: TeamOnBranch) -> dict[Part, tuple[str, str]]:
@@ -317,7 +349,10 @@ async def _recheck_beside_all(app: App, view: TeamView, record: TeamRecord, at: 
     problems = tuple(problem for problem in whole.problems if problem.path == view.on_branch.path)
     kept: Access = "kept" if view.product is not None else "none"
     on_branch = replace(view.on_branch, files="invalid", access=kept, request=None, problems=problems)
-    return team_record(replace(view, on_branch=on_branch), app.platform, at.head.commit)
+    products = {} if view.product is None else {view.product.name: view.product}
+    in_force = await _kept_requests(app, [on_branch], products, {}, whole.catalog)
+    view = replace(view, on_branch=on_branch, in_force=in_force.get(view.on_branch.team))
+    return team_record(view, app.platform, at.head.commit)
 
 
 # Every team

@@ -17,8 +17,8 @@ from functools import lru_cache
 
 from shared import names
 from shared.app import App
+from shared.branch.in_force import granted_at
 from shared.branch.missing_teams import our_products
-from shared.branch.platform_checks import read_supported_catalog
 from shared.branch.review import KEPT, read
 from shared.catalog.capacity import (
     ExistingNodes,
@@ -172,17 +172,8 @@ async def granted_by(app: App, marker: Marker) -> Grants | None:
     """The grants of the request at the marker's commit, read with the catalogue of the same commit; None when
     Git has lost them, or the marker names no commit or path.
     """
-    if marker.commit in ("", NOWHERE) or not marker.path:
-        return None
-    text, catalog = await asyncio.gather(
-        app.repository.file(marker.commit, marker.path),
-        app.repository.file(marker.commit, app.paths.catalog),
-    )
-    offered = None if catalog is None else read_supported_catalog(app.paths.catalog, catalog, None).catalog
-    if text is None or offered is None:
-        return None
-    evaluation = read(marker.path, text, offered, app.paths.requests)
-    return None if evaluation.request is None else evaluation.tokens
+    found = await granted_at(app, marker)
+    return None if found is None or found[0].request is None else found[0].tokens
 
 
 async def _by_policy(

@@ -50,6 +50,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Literal, get_args
 
+from shared.catalog.catalog import Catalog
 from shared.marker import Marker
 from shared.requests.request import AccessRequest
 from shared.resources.actual import Product
@@ -221,6 +222,14 @@ def _mark_of_own(marker: Marker, today: date, *, finished: bool) -> Mark:
     if marker.unreadable or marker.newer:
         return "unreadable"
     return "in_force" if finished else "unfinished"
+
+
+@dataclass(frozen=True, slots=True)
+class StandingRequest:
+    """A request as it is in force, and the catalogue with which it was granted."""
+
+    request: AccessRequest
+    catalog: Catalog
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from shared import names
@@ -42,15 +42,12 @@ class OnGateway:
 
 @dataclass(frozen=True, slots=True)
 class InVault:
-    """The subscription, its mirror, and the newest version of each secret; `granted` are the secrets that
-    `group` may read.
-    """
+    """The subscription, its mirror, the newest version of each secret, and the groups that may read each."""
 
     subscription: Subscription | None = None
     mirror: Subscription | None = None
     secrets: tuple[SecretVersion, ...] = ()
-    group: str = ""
-    granted: frozenset[str] = frozenset()
+    readers: Mapping[str, frozenset[RoleGrant]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +88,7 @@ async def read_team(app: App, team: str, request: AccessRequest | None) -> TeamS
     """Without a request all parts are read."""
     gateway, vault, cluster, account = await asyncio.gather(
         _tried(lambda: _on_gateway(app, team, request)),
-        _tried(lambda: _in_vault(app, team, request)),
+        _tried(lambda: _in_vault(app, team)),
         _tried(lambda: _in_cluster(app, team, request)),
         _tried(lambda: _in_account(app, team)),
     )
@@ -129,18 +126,17 @@ async def _on_gateway(app: App, team: str, request: AccessRequest | None) -> OnG
     return OnGateway(product, linked, tuple(found))
 
 
-async def _in_vault(app: App, team: str, request: AccessRequest | None) -> InVault:
-    group = (request.entra_group if request else None) or ""
-    own = names.subscription(team)
-    subscription, mirror, granted, versions = await asyncio.gather(
+async def _in_vault(app: App, team: str) -> InVault:
+    """The assignments of each secret are read as they are: others may have let in groups, too."""
+    secrets, own = names.secrets(team), names.subscription(team)
+    subscription, mirror, readers, versions = await asyncio.gather(
         app.gateway.subscription(own),
         app.gateway.subscription(names.mirror(own)),
-        app.roles.granted(group) if group else _none(),
-        asyncio.gather(*(app.vault.versions(secret) for secret in names.secrets(team))),
+        asyncio.gather(*map(app.roles.readers_of, secrets)),
+        asyncio.gather(*map(app.vault.versions, secrets)),
     )
-    return InVault(
-        subscription, mirror, tuple(found[0] for found in versions if found), group, frozenset(granted)
-    )
+    by_secret = {secret: found for secret, found in zip(secrets, readers, strict=True) if found}
+    return InVault(subscription, mirror, tuple(found[0] for found in versions if found), by_secret)
 
 
 async def _in_cluster(app: App, team: str, request: AccessRequest | None) -> InCluster:
@@ -192,7 +188,6 @@ async def _none() -> tuple[()]:
 
 def _world(team: str, gateway: OnGateway, vault: InVault, cluster: InCluster, account: InAccount) -> Snapshot:
     product, home, project = names.product(team), names.namespace(team), names.project(team)
-    reader = frozenset([RoleGrant(vault.group, ours=True)])
     return Snapshot(
         api=None,
         products={product: gateway.product} if gateway.product else {},
@@ -201,7 +196,7 @@ def _world(team: str, gateway: OnGateway, vault: InVault, cluster: InCluster, ac
         backends={backend.name: backend for backend in gateway.backends},
         named_values={},
         secrets={secret.name: secret for secret in vault.secrets},
-        readers=dict.fromkeys(vault.granted, reader),
+        readers=vault.readers,
         namespaces={home: cluster.namespace} if cluster.namespace else {},
         workspaces={home: cluster.workspaces},
         routes={home: cluster.routes},

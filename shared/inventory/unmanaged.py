@@ -10,7 +10,7 @@ from typing import TypeGuard
 from shared import names
 from shared.inventory.snapshot import Snapshot
 from shared.marker import Marker, owner_of
-from shared.resources.actual import Subscription
+from shared.resources.actual import RoleGrant, Subscription
 from shared.resources.plan import Unread, known
 from shared.resources.subscription import team_displayed
 
@@ -88,8 +88,15 @@ def _secret_readers(repository: int, world: Snapshot) -> Iterator[str]:
         yield from (
             f"{reader.group} may read the secret {secret} and no request names it"
             for reader in sorted(readers, key=lambda reader: reader.group)
-            if not reader.ours and reader.group != named
+            if is_stranger(reader, named)
         )
+
+
+def is_stranger(reader: RoleGrant, named: str | None) -> bool:
+    """Whether others let this group in, and no request names it. `named` is the group that the request
+    names.
+    """
+    return not reader.ours and reader.group != named
 
 
 def _requested_reader(tags: Mapping[str, str], world: Snapshot) -> str | None:
@@ -142,5 +149,5 @@ def _project_readers(repository: int, world: Snapshot) -> Iterator[str]:
         yield from (
             f"{reader.group} may use the Foundry project {name} and no request names it"
             for reader in sorted(world.users.get(name, ()), key=lambda reader: reader.group)
-            if not reader.ours and reader.group != named
+            if is_stranger(reader, named)
         )

@@ -174,13 +174,15 @@ class Sweep(Message):
     """Compare everything: all teams of the branch, and grace periods that have ended.
 
     `why` is for people; `verdict` asks for the check run that a large push has not got yet; `deep` compares
-    whole objects of all teams and not of a slice only.
+    whole objects of all teams and not of a slice only; `team` leaves out all others, and the platform's own
+    findings.
     """
 
     TYPE: ClassVar[str] = "dev.mergekey.sweep.v1"
     why: Annotated[str, Field(alias="why", max_length=200)]
     verdict: Annotated[bool, Field(alias="verdict")] = False
     deep: Annotated[bool, Field(alias="deep")] = False
+    team: Annotated[Team | Literal[""], Field(alias="team")] = ""
 
     @property
     def session(self) -> str | None:

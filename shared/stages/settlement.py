@@ -181,13 +181,13 @@ async def _settle_push(app: App, push: Push) -> tuple[int, str]:
     return 202, "everything is looked at in a moment"
 
 
-async def start_sweep(app: App, why: str, deep: bool = False) -> str:
+async def start_sweep(app: App, why: str, deep: bool = False, team: str = "") -> str:
     """Queue a sweep, and return its id: the time to the microsecond, so that two sweeps that are asked for at
     about the same time are two messages.
     """
     now = app.clock.now()
     message_id = f"sweep-{microsecond(now)}"
-    await app.bus.send([sweep(app, Sweep(why=why[:200], deep=deep), message_id, now)])
+    await app.bus.send([sweep(app, Sweep(why=why[:200], deep=deep, team=team), message_id, now)])
     return message_id
 
 

@@ -154,7 +154,7 @@ def test_what_is_withdrawn_says_since_when_and_until_when() -> None:
 def test_access_that_has_ended_and_is_still_open_is_told() -> None:
     found = told(Seen(namespace=OURS), "gone")
     for of in ("Gateway", "Keys", "Workspaces"):
-        assert found[of] == Condition(of, "False", "InProgress", NOT_YET)
+        assert found[of] == Condition(of, "False", "InProgress", NOT_YET, waits=True)
     disabled = Seen(secrets=dict.fromkeys(names.secrets("alpha"), False))
     assert part(disabled, "gone", "Keys").reason == "InProgress"
     one_open = dict.fromkeys(names.secrets("alpha"), False) | {names.secrets("alpha")[0]: True}
@@ -263,7 +263,9 @@ def test_a_last_day_ends_at_midnight_utc() -> None:
         ),
         (
             {"phi-4": (SERVES,), "falcon": ({**SERVES, "type": "NodeClaimReady", "status": "False"},)},
-            Condition("Workspaces", "False", "NodeClaimNotReady", "falcon is not ready yet", EARLIER),
+            Condition(
+                "Workspaces", "False", "NodeClaimNotReady", "falcon is not ready yet", EARLIER, waits=True
+            ),
         ),
         (
             {"phi-4": ({"type": "WorkspaceSucceeded", "status": "True"},)},
@@ -332,7 +334,7 @@ def test_a_project_that_is_not_ready_is_told_in_the_words_of_its_stage(
 ) -> None:
     request = Asked(playground=True).read(a_catalog())
     found = _granted(request, _tried_out(state), "Projects", replace(PLATFORM, playground=Playground()))
-    assert found == Condition("Projects", "False", reason, message)
+    assert found == Condition("Projects", "False", reason, message, waits=state != "Failed")
 
 
 def test_a_project_whose_access_has_ended_says_what_is_left_or_until_when() -> None:
@@ -346,7 +348,7 @@ def test_a_project_whose_access_has_ended_says_what_is_left_or_until_when() -> N
     message = f"delete project role {READERS}; update project marker team-alpha"
     readers = (RoleGrant(READERS, ours=True),)
     assert ended(_tried_out("Succeeded", readers=readers)) == Condition(
-        "Projects", "False", "InProgress", message
+        "Projects", "False", "InProgress", message, waits=True
     )
     withdrawn = ended(_tried_out("Succeeded", replace(OURS, withdrawn=YESTERDAY)))
     assert withdrawn == Condition("Projects", "False", "Withdrawn", WITHDRAWN, YESTERDAY)

@@ -7,13 +7,17 @@ from __future__ import annotations
 import io
 import json
 import re
+import urllib.error
+import urllib.request
+from email.message import Message
+from functools import partial
 from typing import Any
 
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from cli import team_tables
+from cli import tables, team_tables
 from cli.api import Api
 from cli.main import app
 from tests.api_page import examples
@@ -40,7 +44,7 @@ def test_a_team_is_shown_with_what_it_needs_to_begin() -> None:
         "https://ai.contoso.com/openai/v1",
         "alpha-primary-key, alpha-secondary-key",
         "gpt-4.1 10,000",
-        "✗ Workspaces NodeClaimNotReady",
+        "… Workspaces NodeClaimNotReady",
         "playground team-alpha",
         "✓ Projects Ready",
     ):
@@ -67,8 +71,8 @@ def test_a_team_that_is_gone_is_shown_with_the_day_of_its_end() -> None:
 
 def test_a_list_has_a_line_per_team_and_the_reason_where_something_is_not_well() -> None:
     text = shown(team_tables.show_teams, [a_record(), a_record(team="bravo", granted=None, conditions=[])])
-    assert "alpha granted ✓ ✓ ✓ ✗ NodeClaimNotReady ✓ gpt-4.1, phi-4" in text
-    assert "bravo granted - - - - -" in text
+    assert "alpha granted … workspaces NodeClaimNotReady gpt-4.1, phi-4" in text
+    assert "bravo granted -" in text
 
 
 def test_models_are_shown_with_price_and_what_is_granted() -> None:
@@ -82,7 +86,7 @@ def test_models_are_shown_with_price_and_what_is_granted() -> None:
     offer["grants"] = {**offer["grants"], "granted": 5000, "grantable": 150000}
     text = shown(team_tables.show_models, {**answer, "currency": "EUR", "models": [offer]})
     assert "price (EUR per million tokens)" in text
-    assert "2.00 in, 8.00 out 100,000 5,000 of 150,000" in text
+    assert "2.00 in, 8.00 out 5,000 of 150,000 foundry 100,000" in text
     assert "until 2026-09-30, then gpt-5" in text
 
 
@@ -91,6 +95,71 @@ def test_a_model_of_which_more_is_in_force_than_there_may_be_is_shown_as_that() 
     offer = {**answer["models"][0], "overcommitted": True, "retires_on": "2026-09-30", "successor": "gpt-5"}
     assert "Overcommitted: more is in force" in shown(team_tables.show_models, {**answer, "models": [offer]})
     assert "Overcommitted" not in shown(team_tables.show_models, answer)
+
+
+def test_a_stranger_among_the_readers_is_marked() -> None:
+    readers = [
+        {"group": "5f8d0d55", "secrets": ["alpha-endpoint"], "stranger": False},
+        {"group": "0b9c3a4e", "secrets": ["alpha-primary-key"], "stranger": True},
+    ]
+    text = shown(team_tables.show_team, a_record(readers=readers))
+    assert "read by 5f8d0d55, 0b9c3a4e (a stranger" in text
+
+
+LONG = "Standard_NC24ads_A100_v4"
+
+
+def _letter() -> dict[str, Any]:
+    [letter] = examples()["list_dead_letters"][1]["letters"]
+    return {**letter, "team": "payments-platform", "message": "API Management answered 400 " * 9}
+
+
+@pytest.mark.parametrize("width", [80, 130])
+def test_tables_fit_the_terminal_and_break_no_word(width: int) -> None:
+    console = Console(file=io.StringIO(), width=width)
+    record = a_record()
+    own = next(model for model in record["granted"]["models"] if model["gpus"])
+    own["gpus"] = {"nodes": 3, "per_hour": "11.01", "per_month": "8037.30", "currency": "EUR"}
+    own["token_quota"] = {"tokens": 1_000_000, "period": "Monthly"}
+    answer = examples()["list_models"][1]
+    offer = {
+        **answer["models"][0],
+        "instance_types": [LONG],
+        "price": {"prompt": "2.00", "completion": "8.00"},
+    }
+    team_tables.show_teams(console, [record])
+    console.print(team_tables._conditions(record["conditions"]))
+    console.print(team_tables._granted(console, record["granted"]["models"]))
+    team_tables.show_models(console, {**answer, "currency": "EUR", "models": [offer]})
+    tables.show_letters(console, [_letter()])
+    tables.show_groups(console, examples()["list_dead_letters"][1]["groups"])
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    words = {word.strip(",") for line in lines for word in line.split()}
+    assert {LONG, "NodeClaimNotReady", "payments-platform", "confidential", "1,000,000"} <= words
+
+
+def test_a_team_that_is_not_there_ends_with_1_as_the_help_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = {"status": 404, "reason": "NoSuchTeam", "detail": "there is no such team"}
+    answers = {404: problem, 403: {**problem, "status": 403}}
+
+    class Refusing:
+        def __init__(self, status: int, body: bytes) -> None:
+            self.status, self.body = status, body
+
+        def open(self, request: urllib.request.Request, timeout: float) -> None:
+            raise urllib.error.HTTPError(request.full_url, self.status, "", Message(), io.BytesIO(self.body))
+
+    monkeypatch.setattr("cli.api._token", lambda _: "t")
+    for status, body, code in (
+        (404, json.dumps(answers[404]).encode(), 1),
+        (404, b"<html>", 2),
+        (403, json.dumps(answers[403]).encode(), 2),
+    ):
+        monkeypatch.setattr("cli.api._opener", partial(Refusing, status, body))
+        done = CliRunner().invoke(app, ["teams", "show", "nosuch"], env=ADDRESS)
+        assert done.exit_code == code
 
 
 def test_what_came_from_outside_does_nothing_to_the_terminal() -> None:

@@ -48,6 +48,7 @@ async def test_the_newest_commits_lead_to_a_head(source: Source) -> None:
     commits = [source.commit({"a": text}) for text in ("one", "two", "three")]
     newest = await source.repository.newest_commits(commits[-1])
     assert [commit.sha for commit in newest] == commits[::-1]
+    assert [commit.parent for commit in newest] == [*commits[1::-1], newest[-1].parent]
     assert [commit.message for commit in newest] == [
         await source.repository.commit_message(sha) for sha in commits
     ]
@@ -68,7 +69,9 @@ async def test_a_merge_brings_both_histories(source: Source) -> None:
     theirs = source.commit({"c": "one"})
     assert not await source.repository.is_ancestor(ours, theirs)
     merge = source.merge(ours)
-    newest = [commit.sha for commit in await source.repository.newest_commits(merge)]
+    listed = await source.repository.newest_commits(merge)
+    newest = [commit.sha for commit in listed]
+    assert listed[0].parent == theirs
     assert (newest[0], sorted(newest[1:3]), newest[3:]) == (merge, sorted((ours, theirs)), [base])
     for commit in (base, ours, theirs, merge):
         assert await source.repository.is_ancestor(commit, merge)

@@ -81,6 +81,8 @@ def test_the_page_shows_answers_that_the_app_gives_as_they_are_described() -> No
         "health",
         "show_config",
         "list_dead_letters",
+        "list_findings",
+        "show_push",
         "problem",
     }
     for name, (status, body) in shown.items():

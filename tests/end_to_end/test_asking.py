@@ -117,6 +117,9 @@ def test_no_answer_holds_a_key_or_any_other_secret(road: Road, team: str, group:
         "health?deep=true",
         "openapi.json",
         "dead-letters",
+        "findings",
+        f"findings?team={team}",
+        f"pushes/{get(road, 'teams/' + team).body['commit']}",
     )
     for path in paths:
         answer = get(road, path)
@@ -270,4 +273,4 @@ def test_the_command_line_shows_the_same(road: Road, group: str) -> None:
     assert json.loads(mergekey("teams", "show", name, "--json").stdout) == get(road, f"teams/{name}").body
     assert "gpt-4.1-mini" in mergekey("models").stdout
     missing = mergekey("teams", "show", "nobody")
-    assert (missing.exit_code, "404: NoSuchTeam" in missing.stderr) == (2, True)
+    assert (missing.exit_code, "404: NoSuchTeam" in missing.stderr) == (1, True)

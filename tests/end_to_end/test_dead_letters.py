@@ -259,7 +259,7 @@ def test_a_question_that_is_not_understood_is_refused(road: Road, path: str) -> 
 
 def test_a_letter_that_is_not_there_is_not_found(road: Road) -> None:
     done = mergekey("dead-letters", "show", "999999")
-    assert (done.exit_code, "404: Gone" in done.stderr) == (2, True)
+    assert (done.exit_code, "404: Gone" in done.stderr) == (1, True)
 
 
 def test_a_deep_sweep_that_is_asked_for_finds_a_key_that_was_made_new_by_hand(road: Road, team: str) -> None:
@@ -270,6 +270,20 @@ def test_a_deep_sweep_that_is_asked_for_finds_a_key_that_was_made_new_by_hand(ro
     done = mergekey("sweep", "--deep")
     assert (done.exit_code, done.stdout.startswith("Queued: sweep-")) == (0, True)
     wait_until("the new key is in the vault", lambda: road.has_its_keys(team))
+
+
+def test_a_sweep_of_one_team_is_tried_first_and_then_waited_for(road: Road, team: str) -> None:
+    road.clone.write(Request(team))
+    road.status(road.push("Access"), team, "keys", "success")
+    road.settle()
+    road.apim.product_api.delete("ai", "contoso-ai", f"team-{team}", "ai")
+    assert f"create product link team-{team}" in " ".join(mergekey("sweep", "--dry-run").stdout.split())
+    assert mergekey("findings", "--team", team).stdout.split()[3:5] == ["difference", team]
+    done = mergekey("sweep", "--team", team, "--wait")
+    assert (done.exit_code, done.stdout.splitlines()[-1]) == (0, "Nothing differs.")
+    assert "ai" in {
+        api.name for api in road.apim.product_api.list_by_product("ai", "contoso-ai", f"team-{team}")
+    }
 
 
 def test_a_new_key_of_a_team_with_a_letter_reaches_the_vault_after_that_is_discarded(

@@ -138,7 +138,9 @@ class FakeRepository:
         async with self._calls.read("repository", "newest_commits", head):
             before = self._history(head)
             newest = [sha for sha in reversed(self._parents) if sha in before]
-            return [Commit(sha, self._messages[sha]) for sha in newest[:TOLD]]
+            return [
+                Commit(sha, self._messages[sha], next(iter(self._parents[sha]), "")) for sha in newest[:TOLD]
+            ]
 
     async def is_ancestor(self, ancestor: str, descendant: str) -> bool:
         if ancestor == descendant:

@@ -13,7 +13,8 @@ from shared.api.health_checks import check_everything
 from shared.api.teams import providers
 from shared.messaging.messages import Sweep
 from shared.names import CATALOG_TEAM
-from shared.stages.sweep import run_sweep, unsettled_teams
+from shared.stages.comparison import unsettled_teams
+from shared.stages.sweep import run_sweep
 from tests.fakes.app import GPU, LARGER_GPU, Asked, FakeApp, an_event, catalog_text, path_of
 from tests.fakes.calls import Call
 from tests.fakes.cluster import FakeCluster

@@ -28,8 +28,8 @@ from shared.requests.paths import DEFAULT_CATALOG_PATH
 from shared.resources.actual import ActualBackend, Product, SecretVersion, Subscription
 from shared.resources.key_slots import EXPOSED
 from shared.resources.workspaces import marker_annotations
+from shared.stages.comparison import unsettled_teams
 from shared.stages.settlement import settle_push, start_sweep
-from shared.stages.sweep import unsettled_teams
 from tests.fakes.app import GPU, REPOSITORY, Asked, FakeApp, catalog_text, path_of
 from tests.fakes.cluster import Kept as Applied
 from tests.fakes.projects import Kept as KeptProject

@@ -12,8 +12,8 @@ from shared.marker import Marker, parse_marker
 from shared.messaging.routes import PROVISION_GATEWAY
 from shared.resources.actual import ActualBackend
 from shared.resources.workspaces import marker_annotations
+from shared.stages.comparison import unsettled_teams
 from shared.stages.settlement import start_sweep
-from shared.stages.sweep import unsettled_teams
 from tests.fakes.app import GPU, OTHER_READERS, READERS, REPOSITORY, Asked, FakeApp, path_of
 from tests.fakes.cluster import Kept
 from tests.stages.road import a_team, ask, drain, later, push, withdraw
