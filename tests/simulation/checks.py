@@ -112,8 +112,8 @@ class Checks:
         return foreign and any(name in str(letter["message"]) for name in theirs)
 
     def in_peace(self, unseen: set[str]) -> Iterator[tuple[int, str]]:
-        """What was pushed is done by itself, for all but the `unseen`: they wait for a sweep, as does a mirror
-        that the catalogue does not want any more.
+        """What was pushed is done by itself, for all but the `unseen`: they wait for a sweep, as does a
+        mirror that the catalogue does not want any more.
         """
         wrong = [
             (1, team, what)
