@@ -23,8 +23,8 @@ from shared.catalog.terms import (
 from shared.catalog.verbs import SCREENED, usual_abilities
 from shared.catalog.workspace_checks import Setup
 from shared.documents.problem import Problem, capped
-from shared.documents.strict_yaml import read_bytes
-from shared.documents.validation_messages import explain
+from shared.documents.strict_yaml import read_bytes, secret_problems
+from shared.documents.validation_messages import empty_values, explain
 from shared.kaito.presets import readiness_time, served_name, takes_media
 from shared.kaito.releases import DEFAULT_RELEASE, FETCHES_ALL, Release
 
@@ -289,7 +289,11 @@ def read_catalog(path: str, content: bytes) -> ParsedCatalog:
         written = CatalogSchema.model_validate(document.data)
     except ValidationError as error:
         problems.extend(explain(error, CatalogSchema, document))
+    problems.extend(empty_values(document))
     problems.extend(cross_field_checks(document))
+    told = {problem.line for problem in problems if problem.reason == "SecretInCatalogue"}
+    secrets = secret_problems(path, content, "SecretInCatalogue")
+    problems.extend(problem for problem in secrets if problem.line not in told)
     faults = tuple(workspace_faults(document))
     found = capped([*problems, *(problem for _, problem in faults)])
     return ParsedCatalog(None if problems or written is None else _catalog(written), found, faults)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from shared.documents.problem import START, Position, Problem, problem_at
 
@@ -17,7 +17,8 @@ class Document:
 
     `unread` are the parts whose value is unknown because of a problem already found, such as an alias.
     `text_starts` are the texts whose lines stand in the file as they are: a text in them can be read as YAML
-    with true places. After a problem that ended the reading, `data` is None and everything is unread.
+    with true places. `numbers` are the fractions as they were written: `1e5`, `10.000`. After a problem that
+    ended the reading, `data` is None and everything is unread.
     """
 
     path: str
@@ -27,6 +28,7 @@ class Document:
     text_starts: Mapping[KeyPath, Position]
     unread: frozenset[KeyPath]
     problems: tuple[Problem, ...]
+    numbers: Mapping[KeyPath, str] = field(default_factory=dict)
 
     def at(self, where: KeyPath) -> Position:
         """The place of a value, or of the nearest part around it that is there."""
@@ -57,6 +59,10 @@ class Document:
             else:
                 return None
         return found
+
+    def written(self, where: KeyPath) -> object:
+        """The value at a path for a message: a fraction as it was written."""
+        return self.numbers.get(where, self.get(where))
 
     def knows(self, where: KeyPath) -> bool:
         """Whether the value at a path was read: false inside a part that is unread."""

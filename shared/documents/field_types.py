@@ -17,13 +17,15 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     WithJsonSchema,
 )
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from shared import names
-from shared.documents.problem import quote
+from shared.documents.amounts import day_meant, number_meant
+from shared.documents.problem import did_you_mean, quote
 
 MAX_TOKENS_PER_MINUTE = 2**31 - 1
 MAX_TOKENS = 10**12
@@ -72,9 +74,11 @@ def _team(text: str) -> str:
     return text
 
 
-def _model(text: str) -> str:
+def _model(text: str, info: ValidationInfo) -> str:
+    """`info.context` are the models on offer, for a guess; None where they are not known."""
     if problem := names.model_problem(text):
-        raise validation_error(problem[0], f"{quote(text)} cannot be a model's name: {problem[1]}.")
+        guess = did_you_mean(text, info.context or ())
+        raise validation_error(problem[0], f"{quote(text)} cannot be a model's name: {problem[1]}.{guess}")
     return text
 
 
@@ -96,20 +100,21 @@ def _date(value: object) -> object:
     try:
         return date.fromisoformat(value if re.fullmatch(_DATE, value) else "")
     except ValueError:
-        raise validation_error(
-            "BadDate", f"{quote(value)} is not a date. Write year, month and day, such as 2027-03-31."
-        ) from None
+        meant = day_meant(value)
+        advice = f"Write {meant}." if meant else "Write year, month and day, such as 2027-03-31."
+        raise validation_error("BadDate", f"{quote(value)} is not a date. {advice}") from None
 
 
 def _number(value: object) -> object:
+    meant = number_meant(value) or 10000
     if not isinstance(value, str):
         raise validation_error(
-            "WrongType", 'Write the number in quotes, such as "10000": every value of a ConfigMap is text.'
+            "WrongType", f'Write the number in quotes, such as "{meant}": every value of a ConfigMap is text.'
         )
     if not re.fullmatch(_NUMBER, value):
         raise validation_error(
             "BadNumber",
-            f'{quote(value)} must be a whole number above 0 in quotes, digits only, such as "10000".',
+            f'{quote(value)} must be a whole number above 0 in quotes, digits only, such as "{meant}".',
         )
     return int(value)
 
@@ -151,7 +156,8 @@ GroupId = Annotated[
             _matching,
             _UUID,
             "BadUuid",
-            "is not an object id; copy it from the group's page in Entra, 8-4-4-4-12 hexadecimal digits",
+            "is not an object id; copy it from the group's page in Entra: 8-4-4-4-12 hexadecimal digits with "
+            "dashes between them",
         )
     ),
     AfterValidator(str.lower),

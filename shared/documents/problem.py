@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from shared.documents.characters import straightened
 from shared.documents.secret_detection import looks_like_a_key
 
 #: As GitHub has them for annotations.
@@ -14,6 +16,9 @@ Level = Literal["failure", "warning", "notice"]
 
 _MAX_QUOTE_LENGTH = 60
 _MAX_PROBLEMS = 100
+#: How alike two names are (0 to 1) before one is taken for a slip of the other, and the length from
+#: which a name is taken for the beginning of another.
+_NEAR, _SHORTEST_PART = 0.76, 4
 _HELD, _MISPLACED = frozenset({"WithdrawalsHeld", "EndsHeld"}), "MisplacedFile"
 
 
@@ -116,6 +121,27 @@ def counted(number: int, noun: str) -> str:
 
 def did_you_mean(written: str, known: Iterable[str]) -> str:
     """` Did you mean 'x'?` for the known name nearest to the written one; empty when none is near."""
-    by_folded = {name.casefold(): name for name in known}
-    near = difflib.get_close_matches(written.casefold()[:_MAX_QUOTE_LENGTH], by_folded, n=1, cutoff=0.6)
-    return f" Did you mean {quote(by_folded[near[0]])}?" if near else ""
+    near = nearest(written, known)
+    return f" Did you mean {quote(near)}?" if near is not None else ""
+
+
+def nearest(written: str, known: Iterable[str]) -> str | None:
+    """The known name that a written one is a slip of, or begins or ends with; None when none is near."""
+    by_folded = {_folded(name): name for name in reversed(list(known))}
+    folded = _folded(written[:_MAX_QUOTE_LENGTH])
+    if folded in by_folded:
+        return by_folded[folded]
+    longer = [name for name in by_folded if _is_part(folded, name)]
+    near = difflib.get_close_matches(folded, by_folded, n=1, cutoff=_NEAR)
+    shorter = [name for name in by_folded if _is_part(name, folded)]
+    found = [*sorted(longer, key=len)[:1], *near, *sorted(shorter, key=len)[-1:]]
+    return by_folded[found[0]] if found else None
+
+
+def _is_part(short: str, long: str) -> bool:
+    return len(short) >= _SHORTEST_PART and long.startswith(short)
+
+
+def _folded(name: str) -> str:
+    """A name without case, separators and characters that only look like others."""
+    return re.sub(r"[-_. /:]", "", straightened(name)).casefold()

@@ -7,12 +7,15 @@ and nothing is ever expanded, so a hostile file costs no more than its size.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
+from shared.documents.characters import named
 from shared.documents.document import Document, KeyPath
-from shared.documents.problem import START, Position, problem_at
+from shared.documents.problem import START, Position, Problem, problem_at
+from shared.documents.secret_detection import keys_in
 from shared.documents.yaml_reader import Place, Reader
-from shared.documents.yaml_scalars import forbidden_in
+from shared.documents.yaml_scalars import forbidden_in, odd_spaces_in
 
 MAX_FILE_BYTES = 64 * 1024
 #: https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
@@ -57,8 +60,18 @@ def read_text(path: str, text: str, place: Place) -> Document:
         reader.complain(
             line, column, "ControlCharacter", f"There is an invisible character ({code}) here. Remove it."
         )
+    for line, column, space in odd_spaces_in(text):
+        advice = f"{named(space)} stands here. Type an ordinary space instead."
+        reader.complain(line, column, "ControlCharacter", advice)
     reader.read()
     return reader.document()
+
+
+def secret_problems(path: str, content: bytes, reason: str) -> Iterator[Problem]:
+    """A problem for each line of a file, comments included, that holds what looks like a key."""
+    advice = "This looks like a key or a token. Remove it, and revoke it: Git keeps it forever."
+    for line, column in keys_in(content[:MAX_FILE_BYTES].decode("utf-8-sig", "replace")):
+        yield problem_at(path, Position(line + 1, column + 1), reason, advice)
 
 
 def embed(document: Document, where: KeyPath) -> Document:
@@ -86,6 +99,7 @@ def embed(document: Document, where: KeyPath) -> Document:
         },
         unread=document.unread | {(*where, *way) for way in inner.unread},
         problems=document.problems + inner.problems,
+        numbers={**document.numbers, **{(*where, *way): text for way, text in inner.numbers.items()}},
     )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import YAMLError
 from ruamel.yaml.events import (
     AliasEvent,
     CollectionEndEvent,
@@ -17,11 +18,18 @@ from ruamel.yaml.events import (
     ScalarEvent,
 )
 
+from shared.documents.amounts import number_meant
 from shared.documents.document import Document, KeyPath
 from shared.documents.problem import Position, Problem, problem_at, quote
-from shared.documents.yaml_scalars import first_forbidden, value_of, without_forbidden
+from shared.documents.yaml_mistakes import cause_of
+from shared.documents.yaml_scalars import first_forbidden, is_other_notation, value_of, without_forbidden
 
 MAX_DEPTH = 20
+
+#: Not in the middle of a number or a word.
+_WITH_COMMAS = re.compile(r"(?<![0-9A-Za-z.,])[0-9]+(?:,[0-9]+)+(?![0-9A-Za-z])")
+_THOUSANDS = re.compile(r"[0-9]{1,3}(?:,[0-9]{3})+")
+_GLUED = re.compile(r"([A-Za-z][A-Za-z0-9]*):(\S*)")
 
 Place = Callable[[int, int], Position]
 """Where a line and column of a text, counted from 0, stand in the file."""
@@ -58,6 +66,7 @@ class Reader:
         self._keys: dict[KeyPath, Position] = {}
         self._values: dict[KeyPath, Position] = {}
         self._text_starts: dict[KeyPath, Position] = {}
+        self._numbers: dict[KeyPath, str] = {}
         self._unread: set[KeyPath] = set()
         self._problems: list[Problem] = []
 
@@ -73,7 +82,9 @@ class Reader:
                 self._end_early()
         # The parser raises ValueError and OverflowError for escapes and numbers out of range.
         except (YAMLError, ValueError, OverflowError) as error:
-            self._give_up(*_cause_of(error))
+            line, column, message = cause_of(error, self._lines)
+            self.complain(line, column, "NotYaml", message)
+            self._end_early()
         if self._data is None and not self._problems:
             self.complain(0, 0, "Empty", "There is nothing to read here.")
             self._end_early()
@@ -81,19 +92,19 @@ class Reader:
     def document(self) -> Document:
         unread = frozenset(self._unread)
         return Document(
-            self._path, self._data, self._keys, self._values, self._text_starts, unread, tuple(self._problems)
+            self._path,
+            self._data,
+            self._keys,
+            self._values,
+            self._text_starts,
+            unread,
+            tuple(self._problems),
+            self._numbers,
         )
 
     def _end_early(self) -> None:
         self._data = None
         self._unread.add(())
-
-    def _give_up(self, line: int, column: int, cause: str) -> None:
-        hint = "Check the indentation, quotes and brackets here and in the line before"
-        if "\\t" in cause:
-            hint = "Indent with spaces, not with tabs"
-        self.complain(line, column, "NotYaml", f"This is not valid YAML: {cause}. {hint}.")
-        self._end_early()
 
     def _refuse(self, event: Any, reason: str, message: str) -> None:
         self.complain(event.start_mark.line, event.start_mark.column, reason, message)
@@ -175,9 +186,7 @@ class Reader:
         if plain and key == "<<":
             self._refuse(event, "MergeKey", "Merge keys ('<<') are not accepted. Write the keys out.")
         elif plain and not isinstance(value_of(key), str):
-            self._refuse(
-                event, "KeyNotText", f"The key {quote(key)} is not text. Keys are names, such as 'team'."
-            )
+            self._refuse_number(event)
         elif key in top.value:
             first = self._keys[(*top.path, key)].line
             self._refuse(
@@ -189,8 +198,52 @@ class Reader:
             top.stored = True
             self._keys[self._here()] = self._place(event.start_mark.line, event.start_mark.column)
 
+    def _refuse_number(self, event: Any) -> None:
+        """A key that is no text: often the rest of a number with a comma, `{tokensPerMinute: 10,000}`."""
+        line, column = event.start_mark.line, event.start_mark.column
+        for number in _WITH_COMMAS.finditer(self._lines[line]):
+            if number.start() < column < number.end():
+                if "," not in self._lines[line][number.start() : column - 1]:
+                    instead = "" if _THOUSANDS.fullmatch(number[0]) else "."
+                    advice = f"A comma separates entries here: write {number[0].replace(',', instead)}."
+                    self._refuse(event, "KeyNotText", advice)
+                return
+        key = quote(event.value)
+        self._refuse(event, "KeyNotText", f"The key {key} is not text. Keys are names, such as 'team'.")
+
+    def _part_glued(self, event: Any) -> None:
+        """In braces `name:alpha` and `name:` before a comma or brace are keys without a value."""
+        top = self._stack[-1] if self._stack else None
+        match = _GLUED.fullmatch(top.slot or "") if top is not None else None
+        if top is None or match is None or not top.stored or event.value or event.style is not None:
+            return
+        self._keys[(*top.path, match[1])] = self._keys.pop((*top.path, str(top.slot)))
+        top.slot = match[1]
+        if match[2]:
+            place = self._keys[(*top.path, match[1])]
+            advice = f"A space is missing after the colon: write {quote(f'{match[1]}: {match[2]}')}."
+            self._problems.append(problem_at(self._path, place, "NotYaml", advice))
+            self._unread.add(self._here())
+
+    def _note_number(self, event: Any) -> None:
+        """Refuse numbers in other notations: one person reads 010000 as ten thousand, another as 4096."""
+        if event.implicit[0] and is_other_notation(event.value):
+            meant = number_meant(event.value)
+            advice = f"write {meant}" if meant else "write it in digits"
+            self._refuse(
+                event,
+                "BadNumber",
+                f"{quote(event.value)} is a number in another notation: {advice}, or put it in quotes if it "
+                "is text.",
+            )
+            self._unread.add(self._here())
+        elif event.implicit[0] and isinstance(value_of(event.value), float):
+            self._numbers[self._here()] = event.value
+
     def _take_scalar(self, event: Any) -> None:
+        self._part_glued(event)
         self._mark(event)
+        self._note_number(event)
         if event.style == "|" or event.start_mark.line == event.end_mark.line:
             self._text_starts[self._here()] = self._text_start(event)
         if (code := first_forbidden(event.value)) is not None:
@@ -239,13 +292,3 @@ class Reader:
             if top.stored:
                 top.value[top.slot] = value
             top.slot = None
-
-
-def _cause_of(error: Exception) -> tuple[int, int, str]:
-    """Line and column, counted from 0, and the parser's own words; the start of the file where the parser
-    names no place.
-    """
-    if not isinstance(error, MarkedYAMLError):
-        return 0, 0, "an escape or a number is out of range"
-    mark, cause = error.problem_mark or error.context_mark, str(error.problem or error.context)
-    return (mark.line, mark.column, cause) if mark else (0, 0, cause)

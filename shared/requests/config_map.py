@@ -27,23 +27,24 @@ from shared.documents.field_types import (
     TokensText,
     parse_leniently,
 )
+from shared.documents.problem import Problem, problem_at, quote
 from shared.documents.strict_yaml import embed
 from shared.requests.details import RequestDetails, RequestedModel
 from shared.requests.shapes import EXPIRES, GROUP, MODEL, OWNER, TEAM, Shape, entries
 
-_MODELS = ("data", "models")
+_MODELS, _LABELS = ("data", "models"), ("metadata", "labels")
+
+
+REQUEST_TYPE = "mergekey.dev/request-type"
 
 
 class Labels(Schema):
-    """Two labels are required; others are free."""
+    """Two labels are required; others are free. The prefix of `<prefix>/request-type` is free, too."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, str]
 
     managed_by: Literal["gitops"] = Field(alias="app.kubernetes.io/managed-by", description="gitops")
-    request_type: Literal["model-access"] = Field(
-        alias="ai.contoso.com/request-type", description="model-access"
-    )
 
 
 class Metadata(Schema):
@@ -52,7 +53,7 @@ class Metadata(Schema):
     name: str = Field(description="the team's name and '-access-request'")
     namespace: Line | None = None
     labels: Labels = Field(
-        description="'app.kubernetes.io/managed-by: gitops' and 'ai.contoso.com/request-type: model-access'"
+        description=f"'app.kubernetes.io/managed-by: gitops' and '{REQUEST_TYPE}: model-access'"
     )
     annotations: dict[str, str] = Field(default_factory=dict)
 
@@ -104,6 +105,7 @@ class ShapeB(Shape):
     @staticmethod
     def prepared(document: Document) -> Document:
         """The document with the text `data.models` read as YAML."""
+        document = replace(document, problems=(*document.problems, *_label_problems(document)))
         written = document.get(_MODELS)
         if isinstance(written, str) and document.knows(_MODELS):
             return embed(document, _MODELS)
@@ -145,3 +147,19 @@ class ShapeB(Shape):
             expires=data.expires,
             requests_per_minute=data.requests_per_minute,
         )
+
+
+def _label_problems(document: Document) -> Iterator[Problem]:
+    """The problems of the label that tells what the ConfigMap is."""
+    labels = document.get(_LABELS)
+    if not isinstance(labels, dict) or not document.knows(_LABELS):
+        return
+    found = [key for key in labels if key.split("/")[1:] == ["request-type"]]
+    if not found:
+        place = document.key_at(_LABELS)
+        advice = f"A label '<prefix>/request-type' is missing. Add '{REQUEST_TYPE}: model-access'."
+        yield problem_at(document.path, place, "MissingKey", advice)
+    for key in found:
+        if isinstance(labels[key], str) and labels[key] != "model-access":
+            advice = f"{quote(key)} must be 'model-access', not {quote(labels[key])}."
+            yield document.problem((*_LABELS, key), "NotAllowed", advice)

@@ -90,13 +90,8 @@ def _unknown(requested: RequestedModel, catalog: Catalog) -> Iterator[_KeyProble
         advice = f"Ask for {quote(aliased.name)}; callers may then use both names."
         yield "name", "UnknownModel", f"{quote(requested.name)} is an alias. {advice}"
         return
-    nearest = did_you_mean(requested.name, known)
-    yield (
-        "name",
-        "UnknownModel",
-        f"There is no model {quote(requested.name)} in the catalogue.{nearest} On offer: "
-        f"{listed(known[:20])}.",
-    )
+    advice = did_you_mean(requested.name, known) or f" On offer: {listed(known[:20])}."
+    yield "name", "UnknownModel", f"There is no model {quote(requested.name)} in the catalogue.{advice}"
 
 
 def _problems_with(

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import get_args
 
 from pydantic import ValidationError
 
 from shared.catalog.capacity import Grant, Grants
 from shared.catalog.catalog import Catalog
-from shared.catalog.terms import Classification, Provider
+from shared.catalog.terms import Classification
 from shared.documents.document import Document
 from shared.documents.problem import START, Position, Problem, capped, listed, quote
-from shared.documents.strict_yaml import read_bytes
-from shared.documents.validation_messages import dotted, explain
+from shared.documents.strict_yaml import read_bytes, secret_problems
+from shared.documents.validation_messages import dotted, empty_values, explain
 from shared.names import team_problem
 from shared.requests.config_map import ShapeB
 from shared.requests.details import ModelAccess, Period, RequestDetails, RequestedModel, TokenQuota
 from shared.requests.entitlements import check_entitlements, granted, needs_call_limit
 from shared.requests.paths import RequestPaths
+from shared.requests.recognition import mixed_shapes, no_request, shape_of
 from shared.requests.shapes import Shape, ShapeA, ShapeC
 
 __all__ = [
@@ -112,20 +112,22 @@ def read_request(
     request.
     """
     document = read_bytes(path, content)
-    shape = _shape(document.data)
+    shape = shape_of(document.data)
+    secrets = secret_problems(path, content, "SecretInRequest")
     if shape is None:
-        return ParsedRequest(None, capped([*document.problems, *_no_shape(document)]))
+        return ParsedRequest(None, capped([*document.problems, *secrets, *no_request(document)]))
     document = shape.prepared(document)
     entries = list(shape.requested_models(document))
     requested_models = [requested for requested in entries if requested is not None]
-    written, wrong = _validated(shape, document)
+    written, wrong = _validated(shape, document, catalog)
     team, team_wrong = _claimed_team(shape, document, paths)
     problems = [
         *document.problems,
+        *secrets,
         *wrong,
         *team_wrong,
         *_cross_field_problems(shape, document),
-        *_no_models(shape, document, entries),
+        *_no_models(shape, document, entries, wrong),
         *_entitlement_problems(shape, document, requested_models, catalog, leaving),
     ]
     details = written.details() if written is not None else None
@@ -147,10 +149,17 @@ def read_request(
 
 
 def _no_models(
-    shape: type[Shape], document: Document, entries: Sequence[RequestedModel | None]
+    shape: type[Shape],
+    document: Document,
+    entries: Sequence[RequestedModel | None],
+    wrong: Sequence[Problem],
 ) -> Iterator[Problem]:
+    """The problem of a request for no model; none where the form of its models is wrong."""
     where = shape.models_at
-    if not entries and document.get(where) is not None and document.knows_all(where):
+    asked = document.get(where)
+    lines = {place.line for way, place in document.values.items() if way[: len(where)] == where}
+    told = any(each.line in lines for each in wrong)
+    if not entries and asked is not None and not told and document.knows_all(where):
         yield document.problem(where, "NoModels", "The request asks for no model. Add at least one.")
 
 
@@ -197,34 +206,20 @@ def _tokens(requested: RequestedModel, catalog: Catalog | None, details: Request
     return min((bound for bound in bounds if bound is not None), default=None)
 
 
-def _shape(data: object) -> type[Shape] | None:
-    if not isinstance(data, dict) or not data.keys() & {"kind", "data", "team", "models"}:
-        return None
-    if data.keys() & {"kind", "data"}:
-        return ShapeB
-    models = data.get("models")
-    choices = [models.get(provider) for provider in get_args(Provider)] if isinstance(models, dict) else []
-    return (
-        ShapeC
-        if any(isinstance(choice, dict) for choice in choices) and not isinstance(choices[0], list)
-        else ShapeA
-    )
-
-
-def _no_shape(document: Document) -> Iterator[Problem]:
-    if document.knows(()):
-        advice = (
-            "This is not an access request. Begin with 'team:' (with name and owner) and 'models:' (with "
-            "foundry, kaito or both)."
-        )
-        yield document.problem((), "UnknownShape", advice)
-
-
-def _validated(shape: type[Shape], document: Document) -> tuple[Shape | None, list[Problem]]:
+def _validated(
+    shape: type[Shape], document: Document, catalog: Catalog | None
+) -> tuple[Shape | None, list[Problem]]:
+    """The request, if it has the form of its shape; and the problems of its form."""
+    mixed, empty = mixed_shapes(shape, document), list(empty_values(document))
+    offer = [] if catalog is None else [model.name for model in catalog.models]
     try:
-        return shape.model_validate(document.data), []
+        return shape.model_validate(document.data, context=offer), empty
     except ValidationError as error:
-        return None, list(explain(error, shape, document))
+        wrong = [*explain(error, shape, document), *empty]
+    if mixed is None:
+        return None, wrong
+    others = [each for each in wrong if Position(each.line, each.column) not in mixed.places]
+    return None, [mixed.problem, *others]
 
 
 def _claimed_team(

@@ -31,6 +31,7 @@ COMPLAINTS = {
     "_refuse",
     "_refused",
     "_matching",
+    "secret_problems",
     "_text",
 }
 

@@ -44,7 +44,12 @@ def test_names_are_listed_for_a_sentence() -> None:
         ("mistral", ""),
         ("p", ""),
         ("phi-4" + "!" * 6, " Did you mean 'Phi-4'?"),
-        ("phi-4" + "!" * 7, ""),
+        ("phi-4" + "!" * 7, " Did you mean 'Phi-4'?"),
+        ("phi", " Did you mean 'Phi-4'?"),
+        ("gpt-5", ""),
+        ("gpt-4", " Did you mean 'gpt-4.1'?"),
+        ("gpt-4.1-2025-04-14", " Did you mean 'gpt-4.1'?"),
+        ("gpt\u20114.1", " Did you mean 'gpt-4.1'?"),
     ],
 )
 def test_the_nearest_known_name_is_proposed_and_only_when_one_is_near(written: str, advice: str) -> None:

@@ -309,7 +309,7 @@ def test_half_a_request_is_known_by_its_first_word(text: str, missing: str) -> N
 
 
 def test_a_file_that_is_no_request_is_told_how_one_begins() -> None:
-    [problem] = _read("kinds: ConfigMap\n").problems
+    [problem] = _read("sort: ConfigMap\n").problems
     assert (problem.reason, problem.line, problem.column) == ("UnknownShape", 1, 1)
     assert "'team:'" in problem.message
     assert "'models:'" in problem.message
@@ -336,7 +336,7 @@ def test_restricted_data_has_no_playground_in_any_shape() -> None:
     [
         ("true", "true or false"),
         ("7", "a number"),
-        ("1.5", "a number with a fraction"),
+        ("1.5", "the number '1.5'"),
         ("[a]", "a list"),
         ("{a: b}", "a mapping"),
     ],
