@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import metadata
+from typing import Annotated
+
 import typer
 
 from cli import dead_letters, teams
@@ -17,6 +20,23 @@ app = typer.Typer(
     epilog=EXIT_CODES,
     no_args_is_help=True,
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mergekey {metadata.version('mergekey')}")
+        raise typer.Exit
+
+
+@app.callback()
+def mergekey(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Self-service access to AI models: merge a YAML file, fetch a key."""
+
+
 app.command()(validate)
 app.command()(schema)
 app.add_typer(dead_letters.app, name="dead-letters")

@@ -15,7 +15,8 @@ from shared.adapters.answers import instance
 from shared.adapters.github import GitHubClient
 from shared.adapters.github_answers import SYSTEM
 from shared.adapters.translate import understood
-from shared.documents.problem import Problem, failures, most_important
+from shared.documents.markdown import as_code, message_as_code, spelt_out
+from shared.documents.problem import Problem, failures, most_important, visible
 from shared.errors import MergekeyError
 from shared.ports import Status
 
@@ -114,7 +115,7 @@ class GitHubReports:
         body = {
             "state": status.state,
             "context": status.context,
-            "description": shorten(status.description, _DESCRIPTION),
+            "description": shorten(visible(status.description), _DESCRIPTION),
             **self._link("target_url", status.reason),
         }
         await self._client.post(f"{self._base}/statuses/{status.commit}", body)
@@ -166,17 +167,15 @@ def _annotation(problem: Problem) -> dict[str, object]:
         "end_column": problem.column,
         "annotation_level": problem.level,
         "title": problem.reason,
-        "message": problem.message,
+        "message": spelt_out(problem.message),
     }
 
 
 def _markdown(problems: Sequence[Problem], summary: str, teams: Sequence[str]) -> str:
-    """Messages quote texts of requests, so they are shown as code."""
-    said = [f"- {_as_code(line)}" for line in teams]
-    lines = [f"- `{p.path}:{p.line}:{p.column}` **{p.reason}**: {_as_code(p.message)}" for p in problems]
+    """Messages quote texts of requests, and people choose paths, so both are shown as code."""
+    said = [f"- {as_code(line)}" for line in teams]
+    lines = [
+        f"- {as_code(f'{p.path}:{p.line}:{p.column}')} **{p.reason}**: {message_as_code(p.message)}"
+        for p in problems
+    ]
     return "\n".join([summary, "", *lines, *said] if said else [summary, *lines])
-
-
-def _as_code(text: str) -> str:
-    fence = "``" if "`" in text else "`"
-    return f"{fence} {text} {fence}" if fence == "``" else f"{fence}{text}{fence}"

@@ -204,11 +204,89 @@ def test_a_request_path_of_another_form_is_an_error_of_use(checkout: Path) -> No
     assert _mergekey("validate", checkout, "--request-path", "access.yaml").exit_code == 2
 
 
-@pytest.mark.parametrize("path", ["nowhere", ALPHA])
-def test_what_is_not_a_folder_cannot_be_checked(checkout: Path, path: str) -> None:
-    result = _mergekey("validate", checkout / path)
-    assert result.exit_code == 2
-    assert "is not a folder" in result.stderr
+def test_what_is_not_there_or_not_read_cannot_be_checked(checkout: Path, tmp_path: Path) -> None:
+    (tmp_path / "access.yaml").write_text("team: {}\n")
+    (checkout / "notes.yaml").write_text("team: {}\n")
+    for path in (checkout / "nowhere", tmp_path / "access.yaml", checkout / "notes.yaml"):
+        result = _mergekey("validate", path)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert path.name in result.stderr
+    assert _mergekey("validate", checkout, "--before", checkout / ALPHA).exit_code == 2
+
+
+def test_without_a_path_the_checkout_around_the_folder_is_checked(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _change(checkout, "costCenter", "costCentre")
+    for folder, summary in {
+        ".": "3 requests, 1 problem in 1 file.",
+        "tenant-access/config/alpha": "1 request, 1 problem in 1 file.",
+        "tenant-access": "2 requests, 1 problem in 1 file.",
+        "developer-requests": "1 request, no problems.",
+    }.items():
+        monkeypatch.chdir(checkout / folder)
+        assert _mergekey("validate").output.splitlines()[-1] == summary
+
+
+def test_of_one_file_its_own_problems_are_shown_and_those_of_a_wrong_catalogue(checkout: Path) -> None:
+    charlie = checkout / "developer-requests/charlie/access.yaml"
+    _change(checkout, "costCenter", "costCentre")
+    assert _mergekey("validate", charlie).output == "1 request, no problems.\n"
+    result = _mergekey("validate", checkout / ALPHA)
+    assert (result.exit_code, result.output.splitlines()[-1]) == (1, "1 request, 1 problem in 1 file.")
+    catalog = checkout / "platform/config/model_catalog.yaml"
+    catalog.write_text(catalog.read_text().replace("currency:", "curency:"))
+    result = _mergekey("validate", charlie)
+    assert (result.exit_code, "Did you mean 'currency'?" in result.output) == (1, True)
+
+
+def test_what_was_wrong_before_is_a_warning_and_blocks_no_other_team(checkout: Path, tmp_path: Path) -> None:
+    _change(checkout, "costCenter", "costCentre")
+    before = tmp_path / "before"
+    shutil.copytree(checkout, before, symlinks=True)
+    result = _mergekey("validate", checkout, "--before", before)
+    assert (result.exit_code, "UnknownKey" in result.output) == (0, True)
+    assert result.output.splitlines()[-1] == "3 requests, no problems and 1 warning."
+    _change(checkout, "displayName", "dispayName")
+    result = _mergekey("validate", checkout, "--before", before)
+    assert result.output.splitlines()[-1] == "3 requests, 1 problem in 1 file and 1 warning."
+    assert result.exit_code == 1
+
+
+def test_a_step_of_github_gets_a_summary_in_which_nothing_is_rendered(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = checkout / "developer-requests" / "a`b"
+    folder.mkdir()
+    key = "x``` [a](https://evil.example)"
+    (folder / "access.yaml").write_text(f"team: {{'{key}': 1}}\n")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    assert _mergekey("validate", checkout).exit_code == 1
+    assert not (tmp_path / "summary.md").exists()
+    assert _mergekey("validate", checkout, "--format", "github").exit_code == 1
+    lines = (tmp_path / "summary.md").read_text().splitlines()
+    assert lines[:3] == ["## Access requests", "", "4 requests, 4 problems in 1 file."]
+    failed = [line for line in lines if " failure **" in line]
+    assert len(failed) == 4
+    assert all(line.startswith("- `` developer-requests/a`b/access.yaml:1:") for line in failed)
+    [told] = [line for line in lines if "evil" in line]
+    assert told.count("````") == 2
+    assert told.index("````") < told.index(key)
+
+
+def test_the_version_is_printed() -> None:
+    result = _mergekey("--version")
+    assert (result.exit_code, result.output.split()[0]) == (0, "mergekey")
+    assert result.output.split()[1][0].isdigit()
+
+
+def test_an_annotation_spells_out_what_a_terminal_would_act_on(checkout: Path) -> None:
+    folder = checkout / "developer-requests" / "\x1b[31mred"
+    folder.mkdir()
+    (folder / "access.yaml").write_text("team: {}\n")
+    output = _mergekey("validate", checkout, "--format", "github").output
+    assert "\x1b" not in output
+    assert "developer-requests/\\x1b[31mred/access.yaml" in output
 
 
 def test_the_schema_of_a_request_names_the_three_shapes() -> None:

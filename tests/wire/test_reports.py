@@ -178,3 +178,15 @@ async def test_a_check_run_says_what_teams_get_and_leads_to_the_first_reason(as_
     ]
     assert run["details_url"] == "https://docs.example/errors.md#MisplacedFile"
     assert run["output"]["summary"].splitlines()[-1] == "- `alpha: new, gpt-4.1 5,000/min`"
+
+
+async def test_what_requests_say_is_shown_as_code_in_a_check_run(as_app: Place) -> None:
+    path, text = "a`\n# b/access.yaml", "x``` ![y](https://evil.example/z.png) \x1b[2J"
+    problems = [Problem(path, 1, 1, "UnknownKey", f"There is no key '{text}'.")]
+    await as_app.reports.check_run(as_app.commit, problems, "1 problem")
+    [run] = (await as_app.client.get(f"/repos/{as_app.name}/commits/{as_app.commit}/check-runs"))[
+        "check_runs"
+    ]
+    [_, line] = run["output"]["summary"].splitlines()
+    assert line.startswith("- `` a`\\n# b/access.yaml:1:1 `` **UnknownKey**: ```` There is no key 'x``` ![y]")
+    assert line.endswith("\\x1b[2J'. ````")
