@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from shared.catalog.catalog import Catalog
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -20,24 +24,39 @@ class Subject(StrEnum):
 
 def schema(
     subject: Annotated[Subject, typer.Argument(help="request (access.yaml) or catalog (model_catalog.yaml)")],
+    catalog: Annotated[
+        Path | None, typer.Option(help="A catalogue, whose models the schema of a request names.")
+    ] = None,
 ) -> None:
-    """Print the JSON Schema of a request or of the catalogue."""
-    found = _request() if subject is Subject.REQUEST else _catalog()
+    """Print the JSON Schema of a request or of the catalogue. Exit code 2: the catalogue has problems."""
+    if subject is Subject.REQUEST:
+        from cli.request_schema import request_schema
+
+        found = request_schema(None if catalog is None else _read(catalog))
+    elif catalog is not None:
+        raise typer.BadParameter("Only the schema of a request takes a catalogue.", param_hint="--catalog")
+    else:
+        found = _catalog()
     typer.echo(json.dumps({"$schema": _DIALECT, **found}, indent=2))
 
 
-def _request() -> dict[str, object]:
-    from pydantic.json_schema import models_json_schema
+def _read(file: Path) -> Catalog:
+    """The catalogue in a file; one with problems names no models."""
+    from shared.catalog.catalog import read_catalog
 
-    from shared.requests.request import SHAPES
-
-    references, definitions = models_json_schema(
-        [(shape, "validation") for shape in SHAPES], title="Access request"
-    )
-    return {**definitions, "anyOf": [references[shape, "validation"] for shape in SHAPES]}
+    try:
+        found = read_catalog(str(file), file.read_bytes())
+    except OSError as error:
+        raise typer.BadParameter(f"Cannot read {file}: {error.strerror}.", param_hint="--catalog") from error
+    if found.catalog is None:
+        first = found.problems[0]
+        place = f"{file}:{first.line}:{first.column} {first.reason}: {first.message}"
+        raise typer.BadParameter(f"{place} Run 'mergekey validate' for all problems.", param_hint="--catalog")
+    return found.catalog
 
 
 def _catalog() -> dict[str, object]:
+    from cli.request_schema import WrittenSchema
     from shared.catalog.catalog_schema import CatalogSchema
 
-    return CatalogSchema.model_json_schema()
+    return CatalogSchema.model_json_schema(schema_generator=WrittenSchema)

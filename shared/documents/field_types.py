@@ -127,14 +127,31 @@ def _flag(value: object) -> object:
     return value == "true"
 
 
-def _pattern(pattern: str, shortest: int, longest: int) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string", "pattern": pattern, "minLength": shortest, "maxLength": longest})
-
-
 TeamName = Annotated[
-    str, AfterValidator(_team), _pattern(names.TEAM_PATTERN, names.MIN_TEAM_LENGTH, names.MAX_TEAM_LENGTH)
+    str,
+    AfterValidator(_team),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": names.TEAM_PATTERN,
+            "minLength": names.MIN_TEAM_LENGTH,
+            "maxLength": names.MAX_TEAM_LENGTH,
+            "not": {"anyOf": [{"pattern": f"^{names.FOLDER_PREFIX}"}, {"enum": sorted(names.RESERVED)}]},
+        }
+    ),
 ]
-ModelName = Annotated[str, AfterValidator(_model), _pattern(names.MODEL_PATTERN, 1, names.MAX_MODEL_LENGTH)]
+ModelName = Annotated[
+    str,
+    AfterValidator(_model),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": names.MODEL_PATTERN,
+            "minLength": 1,
+            "maxLength": names.MAX_MODEL_LENGTH,
+        }
+    ),
+]
 Line = Annotated[str, Field(max_length=100), AfterValidator(_line)]
 Email = Annotated[
     str,
@@ -176,7 +193,9 @@ InstanceType = Annotated[
     ),
     WithJsonSchema({"type": "string", "pattern": _INSTANCE_TYPE, "maxLength": 64}),
 ]
-Day = Annotated[date, BeforeValidator(_date), WithJsonSchema({"type": "string", "format": "date"})]
+Day = Annotated[
+    date, BeforeValidator(_date), WithJsonSchema({"type": "string", "format": "date", "pattern": _DATE})
+]
 TokensPerMinute = Annotated[int, Field(ge=1, le=MAX_TOKENS_PER_MINUTE)]
 Tokens = Annotated[int, Field(ge=1, le=MAX_TOKENS)]
 RequestsPerMinute = Annotated[int, Field(ge=1, le=MAX_REQUESTS_PER_MINUTE)]

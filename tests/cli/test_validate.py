@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -109,9 +108,9 @@ def test_a_warning_is_shown_and_fails_nothing(checkout: Path) -> None:
     assert "ModelRetires" in result.output
     assert result.output.splitlines()[-1] == "3 requests, no problems and 1 warning."
     annotated = _mergekey("validate", checkout, "--format", "github").output.splitlines()
-    assert annotated[0].startswith(f"::warning file={ALPHA},line=9,col=7,title=ModelRetires::")
-    assert annotated[1].startswith(f"::notice file={ALPHA},line=11,col=7,title=GpuCost::")
-    assert annotated[2].startswith(f"::notice file={ALPHA},line=11,col=7,title=NoToolCalls::")
+    assert annotated[0].startswith(f"::warning file={ALPHA},line=10,col=7,title=ModelRetires::")
+    assert annotated[1].startswith(f"::notice file={ALPHA},line=12,col=7,title=GpuCost::")
+    assert annotated[2].startswith(f"::notice file={ALPHA},line=12,col=7,title=NoToolCalls::")
     assert annotated[3:] == ["3 requests, no problems and 1 warning."]
 
 
@@ -133,9 +132,9 @@ def test_problems_are_told_by_file_with_line_and_column(checkout: Path) -> None:
     assert result.exit_code == 1
     lines = result.output.splitlines()
     assert lines[0] == ALPHA
-    assert lines[1].split()[:2] == ["5:3", "UnknownKey"]
+    assert lines[1].split()[:2] == ["6:3", "UnknownKey"]
     assert "Did you mean 'costCenter'?" in lines[1]
-    assert lines[2].split()[:2] == ["11:14", "UnknownModel"]
+    assert lines[2].split()[:2] == ["12:14", "UnknownModel"]
     assert lines[-1] == "3 requests, 2 problems in 1 file."
 
 
@@ -144,7 +143,7 @@ def test_github_gets_one_annotation_per_problem(checkout: Path) -> None:
     result = _mergekey("validate", checkout, "--format", "github")
     assert result.exit_code == 1
     message = "There is no key 'costCentre' in 'team'. Did you mean 'costCenter'?"
-    assert result.output.splitlines()[0] == f"::error file={ALPHA},line=5,col=3,title=UnknownKey::{message}"
+    assert result.output.splitlines()[0] == f"::error file={ALPHA},line=6,col=3,title=UnknownKey::{message}"
 
 
 def test_an_annotation_cannot_be_used_to_write_another_workflow_command(checkout: Path) -> None:
@@ -287,44 +286,6 @@ def test_an_annotation_spells_out_what_a_terminal_would_act_on(checkout: Path) -
     output = _mergekey("validate", checkout, "--format", "github").output
     assert "\x1b" not in output
     assert "developer-requests/\\x1b[31mred/access.yaml" in output
-
-
-def test_the_schema_of_a_request_names_the_three_shapes() -> None:
-    schema = json.loads(_mergekey("schema", "request").output)
-    assert [shape["$ref"] for shape in schema["anyOf"]] == [
-        "#/$defs/ShapeA",
-        "#/$defs/ShapeB",
-        "#/$defs/ShapeC",
-    ]
-    definitions = schema["$defs"]
-    assert definitions["ShapeA"]["required"] == ["team", "models"]
-    assert definitions["Data"]["properties"]["models"]["type"] == "string"
-    assert definitions["KaitoEntry"]["additionalProperties"] is False
-    assert definitions["Team"]["properties"]["name"]["pattern"] == "^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
-
-
-def test_the_schema_of_the_catalogue_describes_a_model() -> None:
-    schema = json.loads(_mergekey("schema", "catalog").output)
-    assert {"name", "provider", "endpoint", "servedName", "dedicated"} <= schema["$defs"]["ModelSchema"][
-        "properties"
-    ].keys()
-    assert {
-        "currency",
-        "nodePrice",
-        "overCommitment",
-        "poolsTaken",
-        "contentSafety",
-        "semanticCache",
-        "entraTokens",
-        "bearerKeys",
-        "origins",
-        "kaito",
-        "models",
-    } == schema["properties"].keys()
-    assert schema["$defs"]["ModelSchema"]["properties"]["retiresOn"]["anyOf"][0] == {
-        "type": "string",
-        "format": "date",
-    }
 
 
 def test_the_command_loads_nothing_of_azure() -> None:
