@@ -52,7 +52,7 @@ def _bounded(value: Decimal) -> int | None:
 
 def day_meant(written: str) -> date | None:
     """The day that a text means; None when it is none, or when day and month could be either."""
-    found = set(_days(straightened(written).strip(" \"'").casefold()))
+    found = set(_days(straightened(written).strip(" \"';,").casefold()))
     return found.pop() if len(found) == 1 else None
 
 

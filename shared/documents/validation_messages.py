@@ -85,7 +85,7 @@ def _is_repeated(where: KeyPath, lists: set[KeyPath]) -> bool:
 def _all_corrected(found: Sequence[ErrorDetails], form: type[BaseModel]) -> set[KeyPath]:
     """The paths that all unknown keys were meant to have."""
     unknown = [each["loc"] for each in found if each["type"] == "extra_forbidden"]
-    return {place for where in unknown for place in _corrected(where, form)}
+    return {place for where in unknown[:MAX_EXPLAINED] for place in _corrected(where, form)}
 
 
 def _corrected(where: KeyPath, form: type[BaseModel]) -> list[KeyPath]:
@@ -160,6 +160,8 @@ def _odd(written: object) -> str:
 
 
 def _not_allowed(name: str, written: object, bounds: Bounds) -> tuple[str, str]:
+    if isinstance(written, list | dict):
+        return "NotAllowed", f"{name} must be one of {bounds['expected']}, not a list or a mapping."
     advice = did_you_mean(str(written), _options(bounds))
     return "NotAllowed", f"{name} must be {bounds['expected']}, not {quote(written)}.{advice}{_odd(written)}"
 

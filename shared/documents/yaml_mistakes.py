@@ -21,7 +21,9 @@ _CONFLICT = re.compile(r"<{7}( |$)|={7}$|>{7}( |$)|\|{7}( |$)")
 _KEY = r"[A-Za-z][A-Za-z0-9._/-]*"
 _GLUED = re.compile(rf"\s*(?:- +)?({_KEY}):(?=[^\s:/])(\S.*)$")
 _WITHOUT_COLON = re.compile(rf"\s*(?:- +)?({_KEY})(?: *[=;] *| +(?=[^\s:#]))?(\S.*)?$")
-_COLON_IN_TEXT = re.compile(rf"\s*(?:- +)*({_KEY}): +([^\s'\"\[{{#&*|>].*:(?: .*)?)$")
+_COLON_IN_TEXT = re.compile(rf"\s*(?:- +)*({_KEY}): +([^\s'\"\[{{#&*|>].*)$")
+_NESTED = re.compile(r"[a-z][A-Za-z0-9]*: +[^:]+$")
+_GLUED_DASH = re.compile(r"\s*(-([A-Za-z][A-Za-z0-9]*:).*)")
 _OPENS = re.compile(r"""(?:^\s*|[:\-\[{,]\s+|[\[{,])(["'])""")
 _BRACKETS = {"{": "}", "[": "]"}
 
@@ -178,6 +180,10 @@ def _second_colon(failure: _Failure) -> Mistake | None:
     if match is not None and match.start(2) < failure.column:
         written = f"{match[1]}: {quote(match[2].strip())}"
         advice = f"A second colon stands in the value. Quote the text: write {written}."
+        if _NESTED.match(match[2]):
+            advice = "Two keys stand in one line. Write the second below the first, indented."
+        if match[2].startswith("("):
+            advice = "Entries in one line stand in { and }, not in ( and )."
         return failure.line, failure.column, advice
     return _line_above(failure)
 
@@ -187,6 +193,8 @@ def _line_above(failure: _Failure) -> Mistake:
     found = _without_colon(failure.before, above) if failure.before >= 0 else None
     if found is not None:
         return found
+    if dash := _GLUED_DASH.match(above):
+        return failure.before, dash.start(1), f"A space is missing after the dash: write '- {dash[2]} ...'."
     advice = (
         "This line is indented deeper than the one above, which has a value already. Align the two, or "
         "remove the value above."
@@ -196,6 +204,8 @@ def _line_above(failure: _Failure) -> Mistake:
 
 def _without_colon(number: int, line: str) -> Mistake | None:
     column = _indent(line)
+    if line.lstrip().startswith(("//", "/*")):
+        return number, column, "A comment begins with #."
     if glued := _GLUED.match(line):
         written = quote(f"{glued[1]}: {glued[2].strip()}")
         return number, glued.start(1), f"A space is missing after the colon: write {written}."

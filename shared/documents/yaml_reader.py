@@ -25,6 +25,7 @@ from shared.documents.yaml_mistakes import cause_of
 from shared.documents.yaml_scalars import first_forbidden, is_other_notation, value_of, without_forbidden
 
 MAX_DEPTH = 20
+_LONGEST_NUMBER = 24
 
 #: Not in the middle of a number or a word.
 _WITH_COMMAS = re.compile(r"(?<![0-9A-Za-z.,])[0-9]+(?:,[0-9]+)+(?![0-9A-Za-z])")
@@ -200,16 +201,23 @@ class Reader:
 
     def _refuse_number(self, event: Any) -> None:
         """A key that is no text: often the rest of a number with a comma, `{tokensPerMinute: 10,000}`."""
-        line, column = event.start_mark.line, event.start_mark.column
-        for number in _WITH_COMMAS.finditer(self._lines[line]):
-            if number.start() < column < number.end():
-                if "," not in self._lines[line][number.start() : column - 1]:
-                    instead = "" if _THOUSANDS.fullmatch(number[0]) else "."
-                    advice = f"A comma separates entries here: write {number[0].replace(',', instead)}."
-                    self._refuse(event, "KeyNotText", advice)
-                return
+        number = self._number_around(event)
+        if number is not None:
+            line, column = event.start_mark.line, event.start_mark.column
+            if self._lines[line].find(",", number.start(), column - 1) < 0:
+                instead = "" if _THOUSANDS.fullmatch(number[0]) else "."
+                advice = f"A comma separates entries here: write {number[0].replace(',', instead)}."
+                self._refuse(event, "KeyNotText", advice)
+            return
         key = quote(event.value)
         self._refuse(event, "KeyNotText", f"The key {key} is not text. Keys are names, such as 'team'.")
+
+    def _number_around(self, event: Any) -> re.Match[str] | None:
+        """The number with commas in whose rest the key stands."""
+        column = event.start_mark.column
+        near = max(0, column - _LONGEST_NUMBER), column + _LONGEST_NUMBER
+        numbers = _WITH_COMMAS.finditer(self._lines[event.start_mark.line], *near)
+        return next((each for each in numbers if each.start() < column < each.end()), None)
 
     def _part_glued(self, event: Any) -> None:
         """In braces `name:alpha` and `name:` before a comma or brace are keys without a value."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, get_args
 
 from shared.catalog.terms import Provider
@@ -16,6 +17,8 @@ from shared.requests.shapes import Shape, ShapeA, ShapeC
 _OF_CONFIG_MAP, _OF_OTHERS = ("kind", "data"), ("team", "models")
 _LONGEST_SLIP = 7
 """The longest key that is taken for a slip of one of those."""
+_MOST_KEYS = 50
+"""The keys of a mapping that are looked at for slips."""
 
 _IN_CONFIG_MAP = (
     "'kind', 'metadata' and 'data' belong to a ConfigMap (shape B), 'team' and 'models' at the margin to "
@@ -44,13 +47,15 @@ def shape_of(data: object) -> type[Shape] | None:
 def _first_keys(data: Mapping[str, object]) -> set[str]:
     """Those of the keys by which a shape is known that a file has; where it has none, its slips of them."""
     known = {*_OF_CONFIG_MAP, *_OF_OTHERS}
-    slips = (nearest(key, sorted(known)) for key in data if len(key) <= _LONGEST_SLIP)
+    slips = (nearest(key, sorted(known)) for key in islice(data, _MOST_KEYS) if len(key) <= _LONGEST_SLIP)
     return data.keys() & known or {key for key in slips if key is not None}
 
 
 def _is_short(choice: Mapping[str, object]) -> bool:
     """Whether a provider's mapping has keys of the short form. Others may be models without their dashes."""
-    return not choice or any(nearest(key, ("enabled", "models")) is not None for key in choice)
+    return not choice or any(
+        nearest(key, ("enabled", "models")) is not None for key in islice(choice, _MOST_KEYS)
+    )
 
 
 def _choices(data: Mapping[str, Any]) -> dict[str, object]:
