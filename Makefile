@@ -74,13 +74,15 @@ mutate: $(VENV)/mutate-ready ## which small changes of the code no test notices 
 .contract-venv/ready: $(VENV)/ready
 	$(PYTHON) -m venv .contract-venv
 	.contract-venv/bin/python -m pip install --quiet --disable-pip-version-check 'azure-cli>=2.80,<3' 'python-qpid-proton>=0.40,<1' 'schemathesis>=4,<5'
+	@.contract-venv/bin/python -m pip install --quiet --disable-pip-version-check 'langchain-openai>=1,<2' 'litellm>=1.80,<2' 'pydantic-ai-slim[openai]>=1,<3' \
+		|| echo "the clients of models could not be installed here: their tests are skipped"
 	@touch $@
 
 # Only where npm is: without it the tests of this client are skipped, and say so.
 .contract-venv/node_modules/ready: .contract-venv/ready
 	@if command -v node >/dev/null && command -v npm >/dev/null; then \
-		npm install --silent --no-audit --no-fund --ignore-scripts --no-save --prefix .contract-venv '@azure/service-bus@^7.9.5' && touch $@; \
-	else echo "npm or node is missing here: the tests with @azure/service-bus are skipped"; fi
+		npm install --silent --no-audit --no-fund --ignore-scripts --no-save --prefix .contract-venv '@azure/service-bus@^7.9.5' 'openai@>=5' && touch $@; \
+	else echo "npm or node is missing here: the tests with @azure/service-bus and openai are skipped"; fi
 
 # Only where Go is: without it the tests with a real API server are skipped, and say so.
 cluster: $(VENV)/ready ## build a real Kubernetes API server for the tests, into the user's cache folder (needs Go 1.25; the first time a quarter of an hour and 6 GB)

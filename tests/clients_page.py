@@ -1,4 +1,4 @@
-"""The blocks of `docs/clients.md`: the lines of each client, for an example.
+"""The blocks of `docs/clients.md`: the lines of each client, for an example, and the table of all clients.
 
 `python -m tests.clients_page` writes them into the page, each below its line `<!-- client: <name> -->`; a
 test compares.
@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 from cli.recipes import RECIPES, Place, key_lines
+from tests.gateway.client_table import rendered
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "clients.md"
 EXAMPLE = Place(
@@ -19,11 +20,13 @@ EXAMPLE = Place(
     "https://ai.contoso.com/bearer/openai/v1",
     "gpt-4.1",
 )
+_TABLE = re.compile(r"(<!-- table: clients -->\n)(.*?)(<!-- end of table -->)", re.DOTALL)
 _BLOCK = re.compile(r"(<!-- client: ([\w-]+) -->\n```\w+\n)(.*?)(```\n)", re.DOTALL)
 
 
 def rewritten(page: str) -> str:
-    """The page with the lines as they are now."""
+    """The page with the lines and the table as they are now."""
+    page = _TABLE.sub(lambda found: f"{found[1]}\n{rendered()}\n{found[3]}", page)
     return _BLOCK.sub(lambda found: found[1] + _lines(found[2]) + found[4], page)
 
 
