@@ -32,10 +32,10 @@ class Absent(Exception):
 
 
 def python(package: str | None) -> str:
-    found = os.environ["MERGEKEY_CONTRACT_PYTHON"]
+    found = os.environ["MERGEKEY_CONTRACT_MODELS"]
     folder = Path(found).parent.parent / "lib"
     if package and not any(folder.glob(f"python*/site-packages/{package}")):
-        raise Absent(f"the package {package} could not be installed into .contract-venv")
+        raise Absent(f"the package {package} could not be installed into .contract-venv/models")
     return found
 
 
