@@ -51,14 +51,18 @@ class Recipe:
 
 
 def place_of(record: Mapping[str, Any]) -> Place:
-    """The place in a team's record, as the HTTP API answers it, and its first model that chats."""
+    """The place in a team's record, as the HTTP API answers it, and its first model that chats. An earlier
+    version of the app answers neither `bearer_base_url` nor `serves`.
+    """
     endpoints, granted = record["endpoints"], record["granted"] or {"models": []}
-    model = next((str(each["name"]) for each in granted["models"] if "chat" in each["serves"]), "<model>")
+    model = next(
+        (str(each["name"]) for each in granted["models"] if "chat" in each.get("serves", ["chat"])), "<model>"
+    )
     return Place(
         record["team"],
         endpoints["azure_endpoint"],
         endpoints["base_url"],
-        endpoints["bearer_base_url"],
+        endpoints.get("bearer_base_url"),
         model,
     )
 
