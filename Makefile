@@ -76,11 +76,17 @@ mutate: $(VENV)/mutate-ready ## which small changes of the code no test notices 
 	.contract-venv/bin/python -m pip install --quiet --disable-pip-version-check 'azure-cli>=2.80,<3' 'python-qpid-proton>=0.40,<1' 'schemathesis>=4,<5'
 	@touch $@
 
+# An environment of their own: the Azure command line pins what they need in newer versions.
+.contract-venv/models/ready: .contract-venv/ready
+	$(PYTHON) -m venv .contract-venv/models
+	@if .contract-venv/models/bin/python -m pip install --quiet --disable-pip-version-check 'langchain-openai>=1,<2' 'litellm>=1.80,<2' 'pydantic-ai-slim[openai]>=2,<3'; \
+	then touch $@; else echo "LangChain, LiteLLM and pydantic-ai could not be installed: their tests are skipped"; fi
+
 # Only where npm is: without it the tests of this client are skipped, and say so.
-.contract-venv/node_modules/ready: .contract-venv/ready
+.contract-venv/node_modules/clients-ready: .contract-venv/ready
 	@if command -v node >/dev/null && command -v npm >/dev/null; then \
-		npm install --silent --no-audit --no-fund --ignore-scripts --no-save --prefix .contract-venv '@azure/service-bus@^7.9.5' && touch $@; \
-	else echo "npm or node is missing here: the tests with @azure/service-bus are skipped"; fi
+		npm install --silent --no-audit --no-fund --ignore-scripts --no-save --prefix .contract-venv '@azure/service-bus@^7.9.5' 'openai@>=5' && touch $@; \
+	else echo "npm or node is missing here: the tests with @azure/service-bus and openai are skipped"; fi
 
 # Only where Go is: without it the tests with a real API server are skipped, and say so.
 cluster: $(VENV)/ready ## build a real Kubernetes API server for the tests, into the user's cache folder (needs Go 1.25; the first time a quarter of an hour and 6 GB)
@@ -89,8 +95,8 @@ cluster: $(VENV)/ready ## build a real Kubernetes API server for the tests, into
 gateways: $(VENV)/ready ## build the real Gateway controllers that MERGEKEY_GATEWAYS=istio,envoy names (needs Go 1.26; the first time a quarter of an hour each)
 	@$(RUN) -m tests.gateways.build
 
-contract: .contract-venv/ready .contract-venv/node_modules/ready cluster gateways ## how far the stand-ins can be trusted: official descriptions, clients by others, a real API server, real services, our own API (takes long)
-	@MERGEKEY_CONTRACT_PYTHON=$(CURDIR)/.contract-venv/bin/python MERGEKEY_CONTRACT_NODE=$(CURDIR)/.contract-venv $(RUN) -m tests.contract_run
+contract: .contract-venv/ready .contract-venv/models/ready .contract-venv/node_modules/clients-ready cluster gateways ## how far the stand-ins can be trusted: official descriptions, clients by others, a real API server, real services, our own API (takes long)
+	@MERGEKEY_CONTRACT_PYTHON=$(CURDIR)/.contract-venv/bin/python MERGEKEY_CONTRACT_MODELS=$(CURDIR)/.contract-venv/models/bin/python MERGEKEY_CONTRACT_NODE=$(CURDIR)/.contract-venv $(RUN) -m tests.contract_run
 
 runtime: $(VENV)/ready ## the app inside Microsoft's own worker runtime (needs a Python 3.13 or newer)
 	$(RUN) -m tests.runtime.venv

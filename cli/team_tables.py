@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cli.recipes import RECIPES, place_of
 from cli.tables import ROOMY, age, make_table, texts
 from shared.documents.problem import visible
 
@@ -50,6 +51,7 @@ def show_team(console: Console, team: Row) -> None:
     if team["granted"]:
         console.print()
         console.print(_granted(console, team["granted"]["models"]))
+    _line(console, "\nlines to copy", f"mergekey teams show {team['team']} --client {' | '.join(RECIPES)}")
     for problem in team["problems"]:
         place = f"{problem['path']}:{problem['line']}:{problem['column']}"
         _line(console, "\n" + problem["reason"], f"{place}  {problem['message']}")
@@ -64,7 +66,7 @@ def _facts(team: Row) -> dict[str, str]:
         "file": f"{team['path'] or '-'}, in force from commit {team['provisioned_commit'] or '-'}",
         "expires": granted.get("expires") or "-",
         "endpoint": team["endpoints"]["azure_endpoint"],
-        "base url": team["endpoints"]["base_url"],
+        "base url": place_of(team).plain_base_url,
         "secrets": ", ".join(team["secrets"]),
         "playground": granted.get("playground_project") or "-",
         "read by": ", ".join(map(_reader, team["readers"])) or "no group can read the secrets",

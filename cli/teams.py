@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from cli.api import EXIT_CODES, Api, AsJson, Audience, Url
+from cli.recipes import RECIPES, lines_to_copy
 
 app = typer.Typer(
     help="The access of teams, and the condition of each part.", epilog=EXIT_CODES, no_args_is_help=True
@@ -38,14 +39,25 @@ def show(
     url: Url,
     audience: Audience,
     as_json: AsJson = False,
+    client: Annotated[
+        str | None,
+        typer.Option(help=f"Print the lines for a client and nothing else: {', '.join(RECIPES)}, or all."),
+    ] = None,
 ) -> None:
-    """Show one team: models with limits and addresses, names of secrets, and the condition of each part."""
+    """Show one team: models with limits and addresses, names of secrets, the condition of each part, and the
+    clients for which there are lines to copy.
+    """
     from cli.tables import wide_console
     from cli.team_tables import show_team
+
+    if client not in {None, "all", *RECIPES}:
+        raise typer.BadParameter(f"one of: {', '.join(RECIPES)}, all", param_hint="--client")
 
     record = Api(url, audience).get(f"teams/{urllib.parse.quote(team, safe='')}")
     if as_json:
         typer.echo(json.dumps(record, indent=2))
+    elif client:
+        typer.echo(lines_to_copy(record, client))
     else:
         show_team(wide_console(), record)
 

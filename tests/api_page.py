@@ -23,9 +23,9 @@ from shared.api.teams import Audience, models, providers, team
 from shared.errors import Rejected
 from shared.messaging.dead_letters import Filter
 from shared.requests.paths import DEFAULT_CATALOG_PATH
-from tests.fakes.app import GPU, Asked, FakeApp, path_of
+from tests.fakes.app import GPU, Asked, FakeApp, catalog_text, path_of
 from tests.fakes.calls import Call, nothing
-from tests.stages.road import a_platform, a_team, later, push
+from tests.stages.road import a_platform, a_team, ask, later, push
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "api.md"
 #: A pool with a reserve, and a backend by itself.
@@ -58,7 +58,8 @@ def examples() -> dict[str, tuple[int, Any]]:
 
 
 async def _answers() -> dict[str, tuple[int, Any]]:
-    app = await a_team(Asked(dedicated={"phi-4": GPU}, playground=True))
+    app = await _with_bearer_keys()
+    await ask(app, Asked(dedicated={"phi-4": GPU}, playground=True))
     await later(app, timedelta(minutes=1))
     everybody = Audience(None)
     record = await team(app, "alpha", everybody)
@@ -76,6 +77,14 @@ async def _answers() -> dict[str, tuple[int, Any]]:
         **await _found(),
         "problem": problem(404, "NoSuchTeam", "there is no such team, or it is not one of yours"),
     }
+
+
+async def _with_bearer_keys() -> FakeApp:
+    app = await a_platform()
+    with_keys = catalog_text().replace("bearerKeys: false", "bearerKeys: native")
+    await push(app, {DEFAULT_CATALOG_PATH: with_keys})
+    app.calls.forget()
+    return app
 
 
 async def _providers() -> ProviderList:

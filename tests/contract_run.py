@@ -31,6 +31,7 @@ SUITES = (
     "standins/tests",
     "tests/gateway/test_policy_schemas.py",
     "tests/gateway/test_csharp.py",
+    "tests/gateway/test_clients_of_others.py",
     "tests/gateway/test_real_road.py",
     "tests/wire",
     "tests/contract",
@@ -47,6 +48,7 @@ CLIENTS = {
     "test_service_bus_client": ("@azure/service-bus", "service-bus"),
     "test_git": ("git", "github"),
     "test_kubectl": ("kubectl", "kubernetes"),
+    "test_clients_of_others": ("LangChain, LiteLLM, pydantic-ai, openai, curl", "gateway"),
 }
 
 

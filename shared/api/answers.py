@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
+from typing import get_args
 from urllib.parse import quote
 
 from shared import names
@@ -28,6 +29,7 @@ from shared.api.team_view import TeamView
 from shared.branch.review import Review
 from shared.catalog.capacity import Capacity
 from shared.catalog.catalog import Catalog, CatalogModel
+from shared.catalog.terms import Ability
 from shared.catalog.workspace_checks import node_cost, nodes_of
 from shared.inventory.differences import differences, plans_for_catalog
 from shared.inventory.snapshot import Snapshot
@@ -35,6 +37,7 @@ from shared.inventory.unmanaged import is_stranger
 from shared.marker import Marker, reader_of
 from shared.requests.details import ModelAccess
 from shared.requests.request import AccessRequest
+from shared.resources import bearer
 from shared.resources.actual import ActualBackend, RoleGrant
 from shared.resources.backends import Backend
 from shared.resources.desired import Platform, compile_catalog
@@ -56,7 +59,7 @@ def team_record(view: TeamView, platform: Platform, commit: str) -> TeamRecord:
         entra_group=reading_group(view, platform),
         readers=tuple(_readers(view)),
         secrets=names.secrets(found.team),
-        endpoints=Endpoints(platform.gateway_url, f"{platform.gateway_url}/{PATH}/v1"),
+        endpoints=_endpoints(view.catalog, platform.gateway_url),
         withdrawn=None
         if view.withdrawn is None
         else Withdrawal(view.withdrawn, view.withdrawn + view.times.grace),
@@ -82,6 +85,13 @@ def _readers(view: TeamView) -> Iterator[Reader]:
 
 def _are_strangers(grants: Iterable[RoleGrant], named: str | None) -> bool:
     return all(is_stranger(each, named) for each in grants)
+
+
+def _endpoints(catalog: Catalog | None, gateway_url: str) -> Endpoints:
+    has_bearer = catalog is not None and catalog.bearer_way is not None
+    return Endpoints(
+        gateway_url, f"{gateway_url}/{PATH}/v1", bearer.base_url(gateway_url) if has_bearer else None
+    )
 
 
 def reading_group(view: TeamView, platform: Platform) -> str | None:
@@ -151,6 +161,7 @@ def _model(access: ModelAccess, view: TeamView, platform: Platform) -> GrantedMo
         retires_on=retirement.on if retirement else None,
         successor=retirement.successor if retirement else None,
         gpus=_gpus(access, view),
+        serves=() if model is None else tuple(each for each in get_args(Ability) if each in model.serves),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 from shared.api.team_view import Condition
 from shared.branch.states import Access
 from shared.catalog.catalog import Breaker, Price
-from shared.catalog.terms import Classification, Provider
+from shared.catalog.terms import Ability, Classification, Provider
 from shared.documents.problem import Problem
 from shared.requests.details import TokenQuota
 from shared.resources.backends import PoolMember
@@ -34,6 +34,7 @@ class Gpus:
 class GrantedModel:
     """A model that a team may call, and its URLs. `retires_on` is the last day on which it is served, and
     `successor` the model to use afterwards. `gpus` are those of the team's own workspace; None without one.
+    `serves` is what it does, empty where the catalogue cannot be read.
     """
 
     name: str
@@ -46,6 +47,7 @@ class GrantedModel:
     retires_on: date | None
     successor: str | None
     gpus: Gpus | None = None
+    serves: tuple[Ability, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +95,14 @@ class Withdrawal:
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """The settings of clients: `azure_endpoint` of AzureOpenAI, `base_url` of OpenAI. The key goes into the
-    header `api-key`.
+    """The settings of clients: `azure_endpoint` of AzureOpenAI, and two base URLs of OpenAI. The key goes
+    into the header `api-key`; at `bearer_base_url` clients send it as they are, as a bearer token. None where
+    the catalogue has no bearer keys, or cannot be read.
     """
 
     azure_endpoint: str
     base_url: str
+    bearer_base_url: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,18 @@
 """The expression that reads a request's body without changing it, and the one that names another model in it.
 
 Json.NET changes what it reads and writes again: dates, numbers, comments, quotes. So the body is never
-parsed by it: one loop over the text finds the value of the one top-level `model`, and refuses every body
-that two readers could read differently. Only that value is replaced, or put in; every other byte stays.
+parsed by it: one loop over the text finds the value of the one top-level `model`, where null names no model,
+and refuses every body that two readers could read differently. Only that value is replaced, or put in; every
+other byte stays.
 """
 
 from __future__ import annotations
 
 #: What stands in the variable `scanned-body`: `!` and why the body is refused, or five parts with a space
 #: between them: the positions (in UTF-16 units) between which the name of the model is written, in quotes;
-#: `=` where a name stands there, `,` or `+` where the key must be put in, before other keys or as the only
-#: one; `1` where an object inside the body has a key twice, else `0`; the name, decoded, empty for none. The
-#: first number has a plus sign where a picture, sound or video is named by an address that is not `data:`
+#: `=` where a name or null stands there, `,` or `+` where the key must be put in, before other keys or as the
+#: only one; `1` where an object inside the body has a key twice, else `0`; the name, decoded, empty for none.
+#: The first number has a plus sign where a picture, sound or video is named by an address that is not `data:`
 #: (the keys of vLLM's chat_utils.py). `int.Parse` takes the sign, so policies of earlier versions read it.
 #:
 #: States of the loop: 0 a value follows, 1 a key or the end of the object, 2 a key, 3 a colon, 4 a comma or
@@ -130,7 +131,7 @@ SCAN = r"""@{
         if (state == 3 && c == ':') { state = 0; i++; continue; }
         if (state == 4 && c == ',') { state = open[depth] == '{' ? 2 : 0; i++; continue; }
         if (state != 0 && state != 5) { return "!The body is not valid JSON."; }
-        if (depth == 1 && key == "model") { return "!The model must be a string."; }
+        if (depth == 1 && key == "model" && c != 'n') { return "!The model must be a string."; }
         if (c == '{' || c == '[') {
             if (depth == 64) { return "!The body is more than 64 levels deep."; }
             depth++;
@@ -164,6 +165,7 @@ SCAN = r"""@{
                 if (w == d) { return "!The body is not valid JSON."; }
             }
         }
+        if (depth == 1 && key == "model") { start = i; end = w; }
         state = 4;
         i = w;
     }

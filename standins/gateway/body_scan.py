@@ -119,7 +119,7 @@ class _Scan:
             self.state, self.at = (2 if self.open[-1] == "{" else 0), self.at + 1
         elif self.state not in (0, 5):
             raise _Refused(_NO_JSON)
-        elif len(self.open) == 1 and self.key == "model":
+        elif self._is_model() and c != "n":
             raise _Refused("The model must be a string.")
         elif c in "{[":
             self._begin(c)
@@ -133,7 +133,7 @@ class _Scan:
         if self.state in (1, 2):
             self._named(found[0])
         elif self.state in (0, 5):
-            if len(self.open) == 1 and self.key == "model":
+            if self._is_model():
                 self.span, self.model = found.span(), json.loads(found[0])
             if self._is_address() and not found[0].startswith('"data:'):
                 self.elsewhere = "+"
@@ -186,7 +186,13 @@ class _Scan:
         found = _WORD.match(self.text, self.at)
         if found is None:
             raise _Refused(_NO_JSON)
+        if self._is_model():
+            self.span = found.span()
         self.state, self.at = 4, found.end()
+
+    def _is_model(self) -> bool:
+        """Whether the value that is read is the name of the model."""
+        return len(self.open) == 1 and self.key == "model"
 
 
 def _units(text: str) -> int:
@@ -317,7 +323,7 @@ SCAN = r"""@{
         if (state == 3 && c == ':') { state = 0; i++; continue; }
         if (state == 4 && c == ',') { state = open[depth] == '{' ? 2 : 0; i++; continue; }
         if (state != 0 && state != 5) { return "!The body is not valid JSON."; }
-        if (depth == 1 && key == "model") { return "!The model must be a string."; }
+        if (depth == 1 && key == "model" && c != 'n') { return "!The model must be a string."; }
         if (c == '{' || c == '[') {
             if (depth == 64) { return "!The body is more than 64 levels deep."; }
             depth++;
@@ -351,6 +357,7 @@ SCAN = r"""@{
                 if (w == d) { return "!The body is not valid JSON."; }
             }
         }
+        if (depth == 1 && key == "model") { start = i; end = w; }
         state = 4;
         i = w;
     }

@@ -13,7 +13,7 @@ from aiohttp.typedefs import Middleware
 
 from standins.http import Handler
 from standins.identity import InvalidToken, principal, verify
-from standins.models.openai import error
+from standins.models.openai.asked import error
 from standins.models.vllm.server import place_of
 from standins.world import Options, World
 

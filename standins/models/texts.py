@@ -7,7 +7,6 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Mapping
 from typing import Any
 
 _SIZE = 64
@@ -17,21 +16,32 @@ def tokens(text: str) -> int:
     return len(text.split())
 
 
-def answer_to(body: Mapping[str, Any]) -> tuple[str, bool]:
-    """The last message again, after two words, and whether it was cut to as many tokens as the request
-    allows.
-    """
-    said = body["messages"][-1].get("content")
-    text = said if isinstance(said, str) else " ".join(part.get("text", "") for part in said or ())
-    words = f"You said: {text}".split()
-    most = body.get("max_completion_tokens") or body.get("max_tokens") or len(words)
-    return " ".join(words[:most]), len(words) > most
+def text_of(content: Any) -> str:
+    """The text of a message: its content is a text, or parts of which some have one."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    return " ".join(str(part.get("text") or "") for part in content)
 
 
-def vector(text: str) -> list[float]:
+def inputs(given: Any) -> list[tuple[str, int]]:
+    """Each text with its number of tokens. `given`: a text, several, a list of tokens, or several lists."""
+    single = isinstance(given, str) or all(isinstance(each, int) for each in given)
+    return [
+        (each, tokens(each)) if isinstance(each, str) else (" ".join(map(str, each)), len(each))
+        for each in ([given] if single else given)
+    ]
+
+
+def answer_to(said: str, most: int | None) -> tuple[str, bool]:
+    """What was said again, after two words, and whether it was cut to `most` tokens."""
+    words = f"You said: {said}".split()
+    return " ".join(words[: most or len(words)]), most is not None and len(words) > most
+
+
+def vector(text: str, size: int | None = None) -> list[float]:
     """Texts of the same words, whatever their order and case, have the same vector; its length is 1."""
-    found = [0.0] * _SIZE
+    found = [0.0] * (size or _SIZE)
     for word in re.findall(r"\w+", text.lower()):
-        found[int.from_bytes(hashlib.sha256(word.encode()).digest()[:4], "big") % _SIZE] += 1.0
+        found[int.from_bytes(hashlib.sha256(word.encode()).digest()[:4], "big") % len(found)] += 1.0
     length = math.hypot(*found) or 1.0
     return [number / length for number in found]

@@ -152,7 +152,8 @@ REFUSED: dict[str, tuple[str, ...]] = {
     "models": (
         (
             "Of servers that are not KAITO's: everything of the OpenAI protocol but chat completions, "
-            "embeddings and the list of models; tools and images."
+            "completions, embeddings, responses, images and the list of models; of responses `background`, "
+            "`conversation`, `prompt`, built-in tools and `cancel`; pictures as a stream, edits of pictures."
         ),
     ),
     "identity": ("Sign-in of people, other grants than client credentials, Microsoft Graph.",),

@@ -16,7 +16,7 @@ from shared.api.records import Grants as Sums
 from shared.api.team_view import Condition, TeamOnBranch, TeamView
 from shared.branch.review import Review
 from shared.catalog.capacity import Allocation, Grants, allocate, over_allocated
-from shared.catalog.catalog import Catalog, CatalogModel, Member, Price, Retirement
+from shared.catalog.catalog import Catalog, CatalogModel, EntraTokens, Member, Price, Retirement
 from shared.inventory.snapshot import Snapshot, Times
 from shared.marker import Marker
 from shared.requests.details import TokenQuota
@@ -213,6 +213,7 @@ def test_everything_that_a_request_says_is_told_to_its_team() -> None:
                 f"{base}/gpt-4.1/embeddings",
                 None,
                 None,
+                serves=("chat", "tools", "responses", "embeddings", "completions"),
             ),
             GrantedModel(
                 "phi-4",
@@ -225,6 +226,7 @@ def test_everything_that_a_request_says_is_told_to_its_team() -> None:
                 None,
                 None,
                 Gpus(1, None, None, None),
+                ("chat", "tools", "responses", "embeddings", "completions"),
             ),
         ),
         tokens_per_minute=55_000,
@@ -235,6 +237,23 @@ def test_everything_that_a_request_says_is_told_to_its_team() -> None:
         tracing_enabled=True,
         expires=date(2026, 12, 31),
     )
+
+
+@pytest.mark.parametrize(
+    ("changed", "base_url"),
+    [
+        ({"bearer_keys": "native"}, f"{GATEWAY_URL}/bearer/openai/v1"),
+        ({"bearer_keys": "mirrored"}, f"{GATEWAY_URL}/bearer/openai/v1"),
+        ({"bearer_keys": None}, None),
+        ({"bearer_keys": "native", "tokens": EntraTokens("t", "api://mergekey")}, None),
+    ],
+)
+def test_a_team_is_told_where_keys_are_bearer_tokens_if_they_are(
+    changed: dict[str, Any], base_url: str | None
+) -> None:
+    told = a_record(replace(a_catalog(), **changed), Asked()).endpoints
+    assert (told.azure_endpoint, told.base_url) == (GATEWAY_URL, f"{GATEWAY_URL}/openai/v1")
+    assert told.bearer_base_url == base_url
 
 
 def test_a_team_without_a_file_is_told_where_its_file_was() -> None:

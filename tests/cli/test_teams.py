@@ -4,9 +4,11 @@ tests/end_to_end/test_asking.py.
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import re
+import shlex
 import urllib.error
 import urllib.request
 from email.message import Message
@@ -20,6 +22,7 @@ from typer.testing import CliRunner
 from cli import tables, team_tables
 from cli.api import Api
 from cli.main import app
+from cli.recipes import NEEDS_BEARER, RECIPES, key_lines, lines_to_copy, place_of
 from tests.api_page import examples
 
 ADDRESS = {"MERGEKEY_URL": "https://contoso-mk-app.azurewebsites.net", "MERGEKEY_AUDIENCE": "api://1"}
@@ -41,7 +44,8 @@ def a_record(**changed: Any) -> dict[str, Any]:
 def test_a_team_is_shown_with_what_it_needs_to_begin() -> None:
     text = shown(team_tables.show_team, a_record())
     for wanted in (
-        "https://ai.contoso.com/openai/v1",
+        "base url https://ai.contoso.com/bearer/openai/v1",
+        "--client python-openai | python-azure-openai | js-openai",
         "alpha-primary-key, alpha-secondary-key",
         "gpt-4.1 10,000",
         "… Workspaces NodeClaimNotReady",
@@ -182,3 +186,51 @@ def test_a_teams_name_cannot_lead_elsewhere(monkeypatch: pytest.MonkeyPatch) -> 
     done = CliRunner().invoke(app, ["teams", "show", "../config?x", "--json"], env=ADDRESS)
     assert json.loads(done.stdout)["team"] == "alpha"
     assert asked == ["teams/..%2Fconfig%3Fx"]
+
+
+@pytest.mark.parametrize("client", [*RECIPES, "all"])
+def test_the_lines_of_a_client_have_the_teams_addresses_and_name_its_secret(
+    monkeypatch: pytest.MonkeyPatch, client: str
+) -> None:
+    monkeypatch.setattr(Api, "get", lambda *_: a_record())
+    done = CliRunner().invoke(app, ["teams", "show", "alpha", "--client", client], env=ADDRESS)
+    assert done.exit_code == 0
+    assert "--name alpha-primary-key" in done.stdout
+    assert ("https://ai.contoso.com/bearer/openai/v1" in done.stdout) == (client != "python-azure-openai")
+
+
+def test_an_unknown_client_is_refused_before_anything_is_asked() -> None:
+    done = CliRunner().invoke(app, ["teams", "show", "alpha", "--client", "x"], env=ADDRESS)
+    assert (done.exit_code, done.stdout) == (2, "")
+
+
+@pytest.mark.parametrize("client", [name for name in RECIPES if name != "python-azure-openai"])
+def test_without_bearer_keys_each_client_sends_the_header_or_says_that_it_cannot(client: str) -> None:
+    record = a_record()
+    record["endpoints"] = {**record["endpoints"], "bearer_base_url": None}
+    text = lines_to_copy(record, client)
+    assert "bearer/openai" not in text
+    assert (NEEDS_BEARER in text) == (client == "open-webui")
+    assert ("api-key" in text and "https://ai.contoso.com/openai/v1" in text) == (client != "open-webui")
+
+
+def test_lines_with_foreign_texts_stay_texts() -> None:
+    evil = "$(reboot) \x1b[2J ' \""
+    model = {**a_record()["granted"]["models"][0], "name": evil}
+    record = a_record(team=evil, granted={**a_record()["granted"], "models": [model]})
+    for client, recipe in RECIPES.items():
+        text = lines_to_copy(record, client)
+        assert "\x1b" not in text
+        if recipe.language == "python":
+            ast.parse(recipe.lines(place_of(record)) or "")
+    assert f"--name {shlex.quote(evil)}-primary-key" in key_lines(place_of(record))
+
+
+def test_a_team_without_a_model_that_chats_gets_lines_with_a_gap() -> None:
+    models = [{**each, "serves": ["embeddings"]} for each in a_record()["granted"]["models"]]
+    record = a_record(granted={**a_record()["granted"], "models": models})
+    assert [place_of(each).model for each in (record, a_record(granted=None), a_record())] == [
+        "<model>",
+        "<model>",
+        "gpt-4.1",
+    ]

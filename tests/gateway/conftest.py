@@ -19,6 +19,8 @@ from tests.gateway.room import OPERATOR, Room
 collect_ignore = [] if PRESENT else ["test_policy_schemas.py"]
 if not (is_there() or "MERGEKEY_CONTRACT_REPORT" in os.environ):
     collect_ignore.append("test_csharp.py")
+if "MERGEKEY_CONTRACT_MODELS" not in os.environ:
+    collect_ignore.append("test_clients_of_others.py")
 if not {"MERGEKEY_ROAD_URL", "MERGEKEY_CONTRACT_REPORT"} & set(os.environ):
     collect_ignore.append("test_real_road.py")
 

@@ -33,6 +33,7 @@ BODIES = [
     b'{"model":"gpt-4.1","messages":[{"role":"user","content":"2026-11-30T08:15:00-05:00"}]}',
     b'{"x":{"k":1,"\\u006b":2},"model":"\\u0061\\n\\"\\\\\\/\\b\\f\\r\\t \\ud83d\\ude00"}',
     '{"é😀":[true,false,null,-1.5e+3,0],"model":"😀 m"}'.encode(),
+    b'{"x":null, "model" : null, "y":{"model":null}}',
     b" { } ",
     b'{"x":1}',
     b'{"model":"a b  c"}',

@@ -13,6 +13,7 @@ from shared.catalog.terms import BearerWay
 from shared.inventory.bearer import read_bearer, takes_bearer
 from shared.marker import Marker
 from shared.names import API, BEARER_API
+from shared.requests.request import AccessRequest
 from shared.resources.bearer import base_url, plan_bearer
 from shared.resources.desired import compile_catalog, compile_gateway
 from shared.resources.product import ActualProduct, plan_product
@@ -41,9 +42,15 @@ async def put_bearer(room: Room, catalog: Catalog) -> int:
 async def provide(room: Room, way: BearerWay | None) -> str:
     """The models, both APIs, and a team; its first key."""
     catalog = catalog_of(way)
+    return await provide_team(room, asking("gpt-4.1", of=catalog), catalog)
+
+
+async def provide_team(room: Room, request: AccessRequest, catalog: Catalog) -> str:
+    """The same for another request and catalogue."""
+    way = catalog.bearer_keys
     await room.models(catalog)
     await put_bearer(room, catalog)
-    desired = compile_gateway(asking("gpt-4.1", of=catalog), catalog, room.platform)
+    desired = compile_gateway(request, catalog, room.platform)
     actual = ActualProduct(None, None, backends=(), bearer_linked=False)
     marker = replace(OWNER, digest=desired.digest)
     await apply_plan(plan_product(desired, marker, actual).writable(), GatewayWriter(room.writer, marker))
