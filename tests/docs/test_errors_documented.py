@@ -42,20 +42,25 @@ def test_every_reason_is_explained_and_every_explained_reason_exists() -> None:
 
 
 def test_no_reason_is_explained_twice() -> None:
-    rows = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)
+    rows = re.findall(r"^\| (?:<a id=\"\w+\"></a>)?`(\w+)` \|", PAGE, re.MULTILINE)
     assert len(rows) == len(set(rows))
+
+
+def test_a_check_and_a_status_can_lead_to_each_reason() -> None:
+    rows = re.findall(r"^\| (.*?)`(\w+)` \|", PAGE, re.MULTILINE)
+    assert [start for start, _ in rows] == [f'<a id="{reason}"></a>' for _, reason in rows]
 
 
 def test_who_must_act_is_what_the_error_says() -> None:
     actors = {"the team": "the team", "the platform": "the platform", "nobody: it is tried again": "nobody"}
-    rows = dict(re.findall(r"^\| `(\w+)` \|[^|]+\| ([^|]+?) \|", PAGE, re.MULTILINE))
+    rows = dict(re.findall(r"^\| (?:<a id=\"\w+\"></a>)?`(\w+)` \|[^|]+\| ([^|]+?) \|", PAGE, re.MULTILINE))
     for error in of_family(errors.MergekeyError):
         if error.reason in explained():
             assert rows[error.reason] == actors[error.actor], error.reason
 
 
 def explained() -> set[str]:
-    return set(re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE))
+    return set(re.findall(r"^\| (?:<a id=\"\w+\"></a>)?`(\w+)` \|", PAGE, re.MULTILINE))
 
 
 def of_family(family: type[errors.MergekeyError]) -> Iterator[type[errors.MergekeyError]]:
