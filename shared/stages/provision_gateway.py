@@ -150,8 +150,9 @@ async def _with_bearer_link(
     not finished nothing is linked to it, and nothing waits for it.
     """
     product = actual.product
-    is_new = product is None or not product.is_finished
-    if not (wanted.desired.has_bearer and (is_new or event.verify_markers)):
+    # The links of a team that was withdrawn may have been taken away.
+    may_lack = product is None or not product.is_in_force or event.verify_markers
+    if not (wanted.desired.has_bearer and may_lack):
         return actual
     if not await _is_api_finished(app, BEARER_API):
         return actual

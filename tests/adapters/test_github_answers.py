@@ -14,13 +14,14 @@ from shared.ports import Commit
 
 
 def _listed(moment: Any = "2026-03-02T09:00:00Z", **changed: Any) -> list[Any]:
-    return [{"sha": "a" * 40, "commit": {"message": "changed", "committer": {"date": moment}}, **changed}]
+    commit = {"message": "changed", "committer": {"date": moment}}
+    return [{"sha": "a" * 40, "commit": commit, "parents": [{"sha": "c" * 40}], **changed}]
 
 
 def test_a_list_of_commits_is_read_in_its_order() -> None:
     assert commits_of([*_listed(), *_listed(sha="b" * 40)]) == [
-        Commit("a" * 40, "changed"),
-        Commit("b" * 40, "changed"),
+        Commit("a" * 40, "changed", "c" * 40),
+        Commit("b" * 40, "changed", "c" * 40),
     ]
     assert commits_of([]) == []
 
