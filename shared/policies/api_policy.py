@@ -90,13 +90,14 @@ def api_policy(catalog: Catalog) -> str:
     refuse(when(inbound, "variable is not set", name="granted-model"), 403, "This key belongs to no team.")
     _read_body(inbound)
     read_responses(inbound)
-    # Products of earlier versions do not set it.
-    set_variable(when(inbound, "variable is not set", name="verb"), "verb", expression("verb"))
     _strip(inbound)
     choose = SubElement(inbound, "choose")
     for model in catalog.models:
         _route(another_when(choose, "variable is", name="granted-model", value=model.name), model, catalog)
     refuse(SubElement(choose, "otherwise"), 404, "This model is no longer served.")
+    _refuse_other_verbs(inbound)
+    own = when(inbound, "variable is not set", name="served-model")
+    refuse(own, 404, "This model is served to no team that has no workspace of its own.")
     _keep_closed(inbound)
     set_variable(inbound, "attempt", expression("no attempt"))
     set_variable(inbound, "attempts", expression("attempts"))
@@ -171,7 +172,7 @@ def _strip(inbound: Element) -> None:
 def _route(branch: Element, model: CatalogModel, catalog: Catalog) -> None:
     """The backend of the first attempt: the team's own workspace, or the shared one."""
     _open(branch, model)
-    _refuse_other_verbs(branch, model)
+    set_variable(branch, "serves", _abilities(model))
     set_variable(branch, "retries", str(model.retries))
     if has_kaito(catalog):
         set_provider(branch, model, repeats=model.retries == 0)
@@ -181,24 +182,24 @@ def _route(branch: Element, model: CatalogModel, catalog: Catalog) -> None:
     if model.dedicated is not None:
         own = when(branch, "variable is set", name="dedicated")
         set_variable(own, "served-model", literal(model.workspace_name))
-        shared = SubElement(branch[-1], "otherwise")
+        shared = branch[-1]
     if model.serves_all:
-        _address(shared, model)
-    else:
-        refuse(shared, 404, "This model is served to no team that has no workspace of its own.")
+        _address(shared if shared is branch else SubElement(shared, "otherwise"), model)
 
 
-def _refuse_other_verbs(branch: Element, model: CatalogModel) -> None:
-    """Say what the model serves. It stands here and not in the products, so that a change of the catalogue
-    holds for all teams at once.
+def _refuse_other_verbs(inbound: Element) -> None:
+    """Say what the model serves, once for all models, because a policy has a largest length. It stands here
+    and not in the products, so that a change of the catalogue holds for all teams at once.
     """
-    served = [verb for verb in VERBS if verb.ability in model.serves]
-    paths = ", ".join(verb.path for verb in served)
-    other = when(branch, "another verb", value=" ".join(verb.ability for verb in served))
-    refuse(other, 400, f"{literal(model.name)} does not serve this. It serves: {paths}.")
-    if "tools" not in model.serves and {"chat", "responses"} & model.serves:
-        tools = when(branch, "a call with tools")
-        refuse(tools, 400, f"{literal(model.name)} calls no tools. Send the call without them.")
+    respond(when(inbound, "another verb"), "400", expression("what is served"), "Bad Request")
+    refuse(when(inbound, "a call with tools"), 400, "This model calls no tools. Send the call without them.")
+
+
+def _abilities(model: CatalogModel) -> str:
+    """What the model does, with a space between: the paths of its verbs, and `tools`."""
+    served = [verb.path for verb in VERBS if verb.ability in model.serves]
+    tools = ["tools"] if "tools" in model.serves else []
+    return literal(" ".join((*served, *tools)))
 
 
 def _open(branch: Element, model: CatalogModel) -> None:

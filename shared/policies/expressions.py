@@ -46,9 +46,21 @@ EXPRESSIONS = {
         : id.EndsWith("responses", StringComparison.Ordinal) ? "responses"
         : id.EndsWith("images-generations", StringComparison.Ordinal) ? "images" : "none";
 }""",
-    "another verb": '@(!"%value%".Split(\' \').Contains((string)context.Variables["verb"]))',
-    # For models without tools; the body is one JSON object, which the scan has seen.
+    "another verb": """@{
+    var id = context.Operation.Id;
+    var path = id.EndsWith("embeddings", StringComparison.Ordinal) ? "embeddings"
+        : id.EndsWith("responses", StringComparison.Ordinal) ? "responses"
+        : id.EndsWith("images-generations", StringComparison.Ordinal) ? "images/generations"
+        : id.EndsWith("chat-completions", StringComparison.Ordinal)
+            || !id.EndsWith("completions", StringComparison.Ordinal) ? "chat/completions" : "completions";
+    return !((string)context.Variables["serves"]).Split(' ').Contains(path);
+}""",
+    "what is served": r'''@("{\"error\": {\"message\": \"" + (string)context.Variables["granted-model"]
+    + " does not serve this. It serves: " + (string)context.Variables["serves"]
+    + ".\", \"type\": \"invalid_request_error\", \"param\": null, \"code\": \"bad_request\"}}")''',
+    # The body is one JSON object, which the scan has seen.
     "a call with tools": """@{
+    if (((string)context.Variables["serves"]).Split(' ').Contains("tools")) { return false; }
     var call = JObject.Parse(Encoding.UTF8.GetString(context.Request.Body.As<byte[]>(preserveContent: true)));
     var tools = call["tools"];
     var functions = call["functions"];

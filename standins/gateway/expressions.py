@@ -23,11 +23,13 @@ from standins.gateway.verbs import (
     asked_model,
     asks_for_models,
     calls_tools,
+    is_another_verb,
     is_not_served,
     one_model,
     operation,
     path,
     verb,
+    what_is_served,
 )
 
 Value = Callable[[Context], Any]
@@ -219,11 +221,26 @@ EXPRESSIONS: Mapping[str, tuple[str, Callable[..., Any]]] = {
         verb,
     ),
     "another verb": (
-        """@(!"%value%".Split(' ').Contains((string)context.Variables["verb"]))""",
-        lambda context, value: context.variables["verb"] not in value.split(" "),
+        """@{
+    var id = context.Operation.Id;
+    var path = id.EndsWith("embeddings", StringComparison.Ordinal) ? "embeddings"
+        : id.EndsWith("responses", StringComparison.Ordinal) ? "responses"
+        : id.EndsWith("images-generations", StringComparison.Ordinal) ? "images/generations"
+        : id.EndsWith("chat-completions", StringComparison.Ordinal)
+            || !id.EndsWith("completions", StringComparison.Ordinal) ? "chat/completions" : "completions";
+    return !((string)context.Variables["serves"]).Split(' ').Contains(path);
+}""",
+        is_another_verb,
+    ),
+    "what is served": (
+        r"""@("{\"error\": {\"message\": \"" + (string)context.Variables["granted-model"]
+    + " does not serve this. It serves: " + (string)context.Variables["serves"]
+    + ".\", \"type\": \"invalid_request_error\", \"param\": null, \"code\": \"bad_request\"}}")""",
+        what_is_served,
     ),
     "a call with tools": (
         """@{
+    if (((string)context.Variables["serves"]).Split(' ').Contains("tools")) { return false; }
     var call = JObject.Parse(Encoding.UTF8.GetString(context.Request.Body.As<byte[]>(preserveContent: true)));
     var tools = call["tools"];
     var functions = call["functions"];

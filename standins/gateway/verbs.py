@@ -36,7 +36,20 @@ def path(context: Context) -> str:
     return _PATHS.get(verb(context), "/chat/completions")
 
 
+def is_another_verb(context: Context) -> bool:
+    return path(context).removeprefix("/") not in context.variables["serves"].split(" ")
+
+
+def what_is_served(context: Context) -> str:
+    served: str = context.variables["serves"]
+    told = f"{context.variables['granted-model']} does not serve this. It serves: {served}."
+    rest = '", "type": "invalid_request_error", "param": null, "code": "bad_request"}}'
+    return '{"error": {"message": "' + told + rest
+
+
 def calls_tools(context: Context) -> bool:
+    if "tools" in context.variables["serves"].split(" "):
+        return False
     call = json.loads(context.request.body)
     found = (call.get("tools"), call.get("functions"))
     return any(isinstance(each, list | dict) and bool(each) for each in found)

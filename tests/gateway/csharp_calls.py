@@ -111,10 +111,14 @@ def _verbs() -> Iterator[Call]:
         yield Call("no model is named", variables={"asked-model": asked})
         yield Call("one model", variables={"asked-model": asked})
         yield Call("one of", variables={"requested-model": asked})
-    for verb in ("llama", "chat"):
-        yield Call("another verb", variables={"verb": verb})
-    for key, value in product(("tools", "functions", "Tools"), _TOOLS):
-        yield Call("a call with tools", f'{{"messages":[],"{key}":{value}}}'.encode())
+    served = ("chat/completions tools", "embeddings responses", "completions")
+    for operation, serves in product(_OPERATIONS, served):
+        yield Call("another verb", variables={"serves": serves}, operation=operation)
+    yield Call("what is served", variables={"serves": "chat/completions", "granted-model": "a"})
+    keys = ("tools", "functions", "Tools")
+    for key, value, serves in product(keys, _TOOLS, ("embeddings", "responses tools")):
+        body = f'{{"messages":[],"{key}":{value}}}'.encode()
+        yield Call("a call with tools", body, variables={"serves": serves})
 
 
 def _routing() -> Iterator[Call]:

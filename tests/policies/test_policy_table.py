@@ -9,10 +9,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from shared.catalog.catalog import Catalog, CatalogModel, Dedicated
+from shared.kaito.presets import table
+from shared.kaito.releases import RELEASES
 from shared.names import FRAGMENT
 from shared.policies.api_policy import api_policy
-from shared.policies.policy_table import ONLY_AT, TABLE, Scope
+from shared.policies.policy_table import MAX_POLICY_BYTES, ONLY_AT, TABLE, Scope
 from shared.policies.product_policy import product_policy, requested_model_fragment
+from tests.fakes.app import GPU
 from tests.policies.policy_cases import policy_texts
 from tests.policies.strategies import catalogs, requests_of
 
@@ -54,6 +58,19 @@ def test_whatever_is_compiled_stands_where_it_may(data: st.DataObject) -> None:
     catalog = data.draw(catalogs())
     assert _misplaced(api_policy(catalog), "api") == []
     assert _misplaced(product_policy(data.draw(requests_of(catalog)), catalog), "product") == []
+
+
+def test_a_policy_has_room_for_every_preset_of_a_release() -> None:
+    """Each with GPUs of the teams' own; the longest policy is the unified API's."""
+    presets = table(RELEASES[-1])
+    assert presets is not None
+    assert len(presets.presets) > 50
+    own = Dedicated((GPU,), per_team=1, total=9)
+    models = tuple(
+        CatalogModel(name=f"own-{number}", provider="kaito", preset=name, dedicated=own)
+        for number, name in enumerate(presets.presets)
+    )
+    assert len(api_policy(Catalog(models=models)).encode()) < 0.75 * MAX_POLICY_BYTES["premium"]
 
 
 def test_the_table_has_no_row_that_nobody_needs() -> None:
