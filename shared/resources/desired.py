@@ -49,6 +49,7 @@ from shared.resources.workspaces import (
     config_of,
     most_gpus,
     quota_manifest,
+    serves_of,
     workspace_manifest,
     workspace_url,
 )
@@ -337,7 +338,7 @@ def _workspaces(
     return DesiredWorkspaces(
         limits=(quota_manifest(marker, len(models), most_gpus(models, catalog)), policy.narrow),
         workspaces={workspace(m.name): workspace_manifest(marker, m, catalog) for m in models},
-        routes={workspace(m.name): route_manifest(marker, m, cluster) for m in models},
+        routes={workspace(m.name): route_manifest(marker, m, cluster, serves_of(m, catalog)) for m in models},
         configs={
             workspace(m.name): config_manifest(marker, config)
             for m in models

@@ -9,17 +9,21 @@ seconds otherwise. At most 16 rules are allowed.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from shared.catalog.terms import Ability
+from shared.catalog.verbs import VERBS
 from shared.marker import Marker
 from shared.names import namespace, workspace
 from shared.requests.request import ModelAccess
 from shared.resources.workspaces import ROUTE_VERSION, Cluster, Manifest, object_manifest, spec_matches
 
-#: The paths that are open, as the model server has them.
-PATHS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/models")
+#: By which the workers ask a model for its name: it is open at each.
+_MODELS = "/v1/models"
+#: The paths that may be open, as the model server has them, and in this order.
+PATHS = (*(f"/v1/{verb.path}" for verb in VERBS if verb.ability != "images"), _MODELS)
 #: As Gateway API has it; it takes no IP address.
 _HOSTNAME = re.compile(r"(?!.*\.[0-9]+$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _MAX_HOSTNAME = 253
@@ -27,15 +31,15 @@ _MAX_HOSTNAME = 253
 Form = Literal["exact", "prefix", "other"]
 
 
-def route_manifest(marker: Marker, model: ModelAccess, cluster: Cluster) -> Manifest:
-    """Route from the Gateway to the Service that KAITO names after the workspace, by the paths that a model
-    serves; what comes before `/v1` is removed.
+def route_manifest(marker: Marker, model: ModelAccess, cluster: Cluster, serves: Set[Ability]) -> Manifest:
+    """Route from the Gateway to the Service that KAITO names after the workspace, by the paths of what the
+    model `serves`; what comes before `/v1` is removed.
     """
     home, name, host = namespace(marker.team), workspace(model.name), hostname_of(cluster.url)
     spec = {
         "parentRefs": _parents(cluster),
         **({} if host is None else {"hostnames": [host]}),
-        "rules": _exact_rules(home, name),
+        "rules": _exact_rules(home, name, _paths_of(serves)),
     }
     return object_manifest(ROUTE_VERSION, "HTTPRoute", marker, name, spec)
 
@@ -68,9 +72,38 @@ def hostname_of(url: str) -> str | None:
 
 def form_of(spec: Mapping[str, Any], namespace: str, name: str) -> Form:
     """The form of the rules of an existing route; its Gateway and its host do not count."""
-    if spec_matches(spec, {"spec": {"rules": _exact_rules(namespace, name)}}):
+    if _open_paths(spec, namespace, name):
         return "exact"
     return "prefix" if spec_matches(spec, {"spec": {"rules": [_prefix_rule(namespace, name)]}}) else "other"
+
+
+def opens_more(spec: Mapping[str, Any], manifest: Manifest) -> Manifest:
+    """The manifest with the rules of an existing route, if these open all of its paths and others of a model
+    server: the gateway refuses what a model does not serve, and a route that is only too wide stays as it is.
+    """
+    home, name = manifest["metadata"]["namespace"], manifest["metadata"]["name"]
+    is_open = set(_open_paths(spec, home, name))
+    if not is_open > set(_open_paths(manifest["spec"], home, name)):
+        return manifest
+    return {**manifest, "spec": {**manifest["spec"], "rules": spec["rules"]}}
+
+
+def _paths_of(serves: Set[Ability]) -> list[str]:
+    served = {f"/v1/{verb.path}" for verb in VERBS if verb.ability in serves} | {_MODELS}
+    return [path for path in PATHS if path in served]
+
+
+def _open_paths(spec: Mapping[str, Any], home: str, name: str) -> list[str]:
+    """The paths that the rules of a route open, if they are rules of ours; none otherwise."""
+    prefix, rules = f"/{home}/{name}", spec.get("rules") or ()
+    named = [path for path in PATHS if any(_matches(rule, prefix + path) for rule in rules)]
+    is_ours = spec_matches(spec, {"spec": {"rules": _exact_rules(home, name, named)}})
+    return named if is_ours and _MODELS in named else []
+
+
+def _matches(rule: Mapping[str, Any], value: str) -> bool:
+    """Whether it is for this path."""
+    return any((each.get("path") or {}).get("value") == value for each in rule.get("matches") or ())
 
 
 def _parents(cluster: Cluster) -> list[Manifest]:
@@ -78,7 +111,7 @@ def _parents(cluster: Cluster) -> list[Manifest]:
     return [{"name": name, "namespace": home}]
 
 
-def _exact_rules(home: str, name: str) -> list[Manifest]:
+def _exact_rules(home: str, name: str, paths: Sequence[str]) -> list[Manifest]:
     return [
         {
             "matches": [{"path": {"type": "Exact", "value": f"/{home}/{name}{path}"}}],
@@ -86,7 +119,7 @@ def _exact_rules(home: str, name: str) -> list[Manifest]:
             "backendRefs": _backend(name),
             "timeouts": {"request": "0s"},
         }
-        for path in PATHS
+        for path in paths
     ]
 
 

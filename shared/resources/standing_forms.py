@@ -11,7 +11,7 @@ from shared.resources.actual import Limit, Route
 from shared.resources.desired import DesiredWorkspaces
 from shared.resources.network_policy import Step, form_to_have, with_policy
 from shared.resources.plan import Unread, known
-from shared.resources.routes import names_no_host, without_host
+from shared.resources.routes import names_no_host, opens_more, without_host
 from shared.resources.workspaces import Manifest, spec_matches
 
 
@@ -45,17 +45,18 @@ def in_standing_forms(
 
 
 def _that_stand(desired: DesiredWorkspaces, routes: Iterable[Route], due: Set[str]) -> dict[str, Manifest]:
-    """The routes that are right in the form of earlier releases, and not due; and those that are right but
-    for the host, which they name with the others or not at all.
+    """The routes that are right in the form of earlier releases, and not due; those that are right but for
+    the host, which they name with the others or not at all; and those that open paths beside the right ones.
     """
     found = dict[str, Manifest]()
     for route in routes:
         name, earlier = route.name, desired.earlier_routes.get(route.name)
         if earlier is not None and name not in due and spec_matches(route.spec, earlier):
             found[name] = earlier
-        elif name in desired.routes and name not in due and names_no_host(route.spec):
-            any_host = without_host(desired.routes[name])
-            found |= {name: any_host} if spec_matches(route.spec, any_host) else {}
+        elif name in desired.routes and name not in due:
+            wanted = opens_more(route.spec, desired.routes[name])
+            form = without_host(wanted) if names_no_host(route.spec) else wanted
+            found |= {name: form} if spec_matches(route.spec, form) else {}
     return found
 
 

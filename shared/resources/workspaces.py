@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.catalog.catalog import Catalog, CatalogModel
+from shared.catalog.terms import Ability
 from shared.catalog.workspace_checks import gpus_of
 from shared.gateway_api.controllers import Controller
 from shared.kaito.releases import DEFAULT_RELEASE
@@ -155,6 +156,11 @@ def _entry(model: ModelAccess, catalog: Catalog) -> CatalogModel:
 def config_of(model: ModelAccess, catalog: Catalog) -> InferenceConfig | None:
     """What the model's workspaces are told beyond their preset; None for nothing."""
     return inference_config(_entry(model, catalog), catalog.kaito or DEFAULT_RELEASE)
+
+
+def serves_of(model: ModelAccess, catalog: Catalog) -> frozenset[Ability]:
+    """What the model serves."""
+    return _entry(model, catalog).serves
 
 
 def config_manifest(marker: Marker, config: InferenceConfig) -> Manifest:

@@ -13,7 +13,14 @@ from shared.catalog.catalog import Catalog, CatalogModel, Dedicated
 from shared.marker import Marker
 from shared.requests.request import ModelAccess
 from shared.resources.routes import route_manifest
-from shared.resources.workspaces import Cluster, Manifest, config_manifest, config_of, namespace_manifest
+from shared.resources.workspaces import (
+    Cluster,
+    Manifest,
+    config_manifest,
+    config_of,
+    namespace_manifest,
+    serves_of,
+)
 from tests.fakes.app import GPU
 
 TEAM, NAME = "alpha", "chat-small"
@@ -47,7 +54,7 @@ def manifests(address: str) -> list[Manifest]:
     return [
         namespace_manifest(marker),
         config_manifest(marker, config),
-        route_manifest(marker, GRANTED, cluster(address)),
+        route_manifest(marker, GRANTED, cluster(address), serves_of(GRANTED, CATALOG)),
     ]
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
+from shared.catalog.terms import Ability
 from shared.gateway_api.controllers import Controller
 from shared.marker import Marker
 from shared.names import namespace
@@ -31,7 +32,7 @@ def marker(team: str) -> Marker:
 
 def own(team: str) -> Manifest:
     """The app's route."""
-    return route_manifest(marker(team), MODEL, CLUSTER)
+    return route_manifest(marker(team), MODEL, CLUSTER, set(get_args(Ability)))
 
 
 def earlier(team: str) -> Manifest:

@@ -82,7 +82,7 @@ def standing(form: str, word: Word | None = "Answers") -> Route:
     marker, cluster = Marker(7, "alpha", "", ""), Cluster(GATEWAY, f"https://{HOST}")
     manifest = earlier_route_manifest(marker, MODEL, cluster)
     if form != "prefix":
-        manifest = route_manifest(marker, MODEL, cluster)
+        manifest = route_manifest(marker, MODEL, cluster, {"chat"})
     spec = without_host(manifest)["spec"] if form == "no host" else manifest["spec"]
     note = {} if word is None else {ANNOTATION: RoadNote(RoadVerdict(word), 1, NOW).text}
     return Route("phi-4", managed=True, spec=spec, generation=1, annotations=note)

@@ -38,9 +38,10 @@ def a_route(
     team: str, form: str, word: Word | None = None, note: UpgradeNote | str = "", generation: int = 1
 ) -> Route:
     """A route of generation 1, with what its road was seen to do in a generation."""
-    manifest = (route_manifest if form == "exact" else earlier_route_manifest)(
-        Marker(1, team, "", ""), MODEL, CLUSTER
-    )
+    marker = Marker(1, team, "", "")
+    manifest = earlier_route_manifest(marker, MODEL, CLUSTER)
+    if form == "exact":
+        manifest = route_manifest(marker, MODEL, CLUSTER, {"chat"})
     said = {} if word is None else {ROAD: RoadNote(RoadVerdict(word), generation, NOW).text}
     mark = note.text if isinstance(note, UpgradeNote) else note
     return Route("phi-4", True, manifest["spec"], 1, annotations=said | ({ANNOTATION: mark} if mark else {}))

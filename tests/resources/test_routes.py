@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from shared.catalog.terms import Ability
 from shared.gateway_api.controllers import HABITS, Controller, by_class, by_name, controller_of, proxies
 from shared.gateway_api.observed import Parent
 from shared.marker import Marker
@@ -14,7 +15,7 @@ from shared.resources.actual import Limit, Namespace, Route, Workspace
 from shared.resources.desired import DesiredWorkspaces, Platform, compile_workspaces
 from shared.resources.network_policy import PolicyForms, Step, form_to_have, policy_forms
 from shared.resources.plan import UNREAD, Create, Plan, Update
-from shared.resources.routes import form_of, hostname_of
+from shared.resources.routes import PATHS, form_of, hostname_of, without_host
 from shared.resources.workspace_plan import ActualWorkspaces, plan_workspaces
 from shared.resources.workspaces import LIMITS, Cluster, Manifest, fixed_fields, labels_of
 from tests.fakes.app import GPU, REPOSITORY, Asked, a_catalog
@@ -91,16 +92,62 @@ def test_a_route_names_the_host_of_its_address_unless_it_is_an_ip(url: str, host
 def test_the_form_of_a_route_is_known_by_its_rules() -> None:
     exact, prefix = DESIRED.routes["phi-4"]["spec"], DESIRED.earlier_routes["phi-4"]["spec"]
     moved = {**exact, "hostnames": ["elsewhere"], "parentRefs": []}
-    fewer = {**exact, "rules": exact["rules"][:-1]}
+    unnamed, silent = ({**exact, "rules": rules} for rules in (exact["rules"][:-1], exact["rules"][1:]))
+    doubled = {**exact, "rules": [*exact["rules"], exact["rules"][0]]}
     for spec, name, form in (
         (exact, "phi-4", "exact"),
         (moved, "phi-4", "exact"),
         (prefix, "phi-4", "prefix"),
-        (fewer, "phi-4", "other"),
+        (silent, "phi-4", "exact"),
+        (unnamed, "phi-4", "other"),
+        (doubled, "phi-4", "other"),
         (exact, "phi-3", "other"),
         ({}, "phi-4", "other"),
     ):
         assert form_of(spec, "team-alpha", name) == form
+
+
+CHAT_PATHS = ["/v1/chat/completions", "/v1/models"]
+
+
+def _serving(*abilities: Ability) -> DesiredWorkspaces:
+    """With a catalogue that says what its models serve."""
+    catalog = a_catalog()
+    models = tuple(replace(each, serves=frozenset(abilities)) for each in catalog.models)
+    platform = Platform(REPOSITORY, "https://ai.contoso.com", CLUSTER)
+    return compile_workspaces(REQUEST, replace(catalog, models=models), platform)
+
+
+def _replaced(manifest: Manifest) -> list[str]:
+    return [each["filters"][0]["urlRewrite"]["path"]["replaceFullPath"] for each in manifest["spec"]["rules"]]
+
+
+def test_a_route_opens_what_its_model_serves_and_its_name() -> None:
+    assert _replaced(_serving("chat", "tools").routes["phi-4"]) == CHAT_PATHS
+    every = _serving("images", "completions", "responses", "embeddings", "chat")
+    assert _replaced(every.routes["phi-4"]) == list(PATHS)
+    assert _serving("chat").digest == DESIRED.digest
+
+
+@pytest.mark.parametrize("host", [True, False])
+@pytest.mark.parametrize("release", ["of five paths", "of today"])
+def test_a_wide_route_stays_and_a_narrow_one_is_written(release: str, host: bool) -> None:
+    chat = _serving("chat")
+    routes = {"of five paths": DESIRED, "of today": chat}[release].routes
+    standing = routes if host else {name: without_host(each) for name, each in routes.items()}
+    marker = replace(MARKER, digest=DESIRED.digest)
+    assert list(plan_workspaces(chat, marker, _actual(standing, FORMS.narrow))) == []
+    wider = _serving("chat", "embeddings")
+    written = [each.name for each in plan_workspaces(wider, marker, _actual(standing, FORMS.narrow))]
+    assert written == ([] if release == "of five paths" else ["mistral-7b", "phi-4"])
+
+
+def test_a_wide_route_that_was_edited_gets_what_its_model_serves() -> None:
+    chat, edited = _serving("chat"), deepcopy(DESIRED.routes)
+    edited["phi-4"]["spec"]["parentRefs"] = []
+    edited["mistral-7b"]["spec"]["rules"][0]["timeouts"]["request"] = "9s"
+    plan = plan_workspaces(chat, replace(MARKER, digest=chat.digest), _actual(edited, FORMS.narrow))
+    assert {each.name: each.body for each in plan if isinstance(each, Create)} == chat.routes
 
 
 def test_a_route_has_fewer_rules_than_are_allowed() -> None:

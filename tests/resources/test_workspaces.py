@@ -6,11 +6,12 @@ from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
+from shared.catalog.terms import Ability
 from shared.marker import Marker
 from shared.names import MAX_SLUG_LENGTH, MAX_TEAM_LENGTH, node_label
 from shared.resources.desired import Platform, compile_workspaces
@@ -178,7 +179,7 @@ def test_what_is_put_into_the_cluster_is_what_the_golden_file_says() -> None:
         network_policy_manifest(marker, CLUSTER),
         earlier_route_manifest(marker, model, CLUSTER),
         network_policy_manifest(marker, replace(CLUSTER, controller="istio")),
-        route_manifest(marker, model, CLUSTER),
+        route_manifest(marker, model, CLUSTER, set(get_args(Ability))),
     ]
     assert written == list(yaml.safe_load_all(Path(__file__).with_name("manifests.yaml").read_text()))
 

@@ -331,3 +331,30 @@ def _fail_in_the_new_form(app: FakeApp, team: str, answer: RoadAnswer) -> None:
                 roads_of(app).answers[name] = answer
 
     app.calls.before = before
+
+
+async def test_what_a_model_serves_from_now_on_is_opened_and_the_rest_left() -> None:
+    app = await a_platform()
+    files = {path_of(team): Asked(team=team, dedicated={"phi-4": GPU}).text() for team in TEAMS[:2]}
+    await push(app, {DEFAULT_CATALOG_PATH: _that_serves("chat"), **files})
+    await later(app, timedelta(hours=1))
+    assert opened(app, TEAMS[0]) == ["/v1/chat/completions", "/v1/models"]
+    for abilities, paths in (("chat, embeddings", 3), ("chat", 3), ("chat, completions", 3)):
+        await push(app, {DEFAULT_CATALOG_PATH: _that_serves(abilities)})
+        await sweep(app)
+        await later(app, timedelta(hours=1))
+        assert [len(opened(app, team)) for team in TEAMS[:2]] == [paths, paths], abilities
+    assert opened(app, TEAMS[1]) == ["/v1/chat/completions", "/v1/completions", "/v1/models"]
+    app.calls.forget()
+    await sweep(app, deep=True)
+    assert of_cluster(app, "apply") == []
+
+
+def _that_serves(abilities: str) -> str:
+    return CATALOG.replace("preset: phi-4\n", f"preset: phi-4\n    serves: [{abilities}]\n")
+
+
+def opened(app: FakeApp, team: str) -> list[str]:
+    """The paths of a team's route, as the model server has them."""
+    rules = route(app, team).manifest["spec"]["rules"]
+    return [each["filters"][0]["urlRewrite"]["path"]["replaceFullPath"] for each in rules]
